@@ -8,8 +8,9 @@ pub mod spending;
 pub mod suspension;
 pub mod usage;
 
-use crate::db::accounts::AccountRow;
-use crate::db::{AnyConnection, DbError, accounts, credentials, email_tokens as links};
+use crate::db::models::accounts::{self, AccountRow};
+use crate::db::models::{credentials, email_tokens as links};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::email_address;
 use crate::domain::ids::{NoRandomness, public_id};

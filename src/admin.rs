@@ -9,7 +9,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 
 use crate::config::Chain;
-use crate::db::chains::{self, ChainRow};
+use crate::db::models::chains::{self, ChainRow};
 use crate::db::{Database, DbError};
 use crate::http::table::{RouteTable, Served};
 use crate::ledger::actor::LedgerHandle;

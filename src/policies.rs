@@ -6,7 +6,7 @@ mod publish;
 
 use sha2::{Digest, Sha256};
 
-use crate::db::policies::{self as rows, PolicyRow};
+use crate::db::models::policies::{self as rows, PolicyRow};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::policy::{PolicyKind, PolicyVersion};

@@ -8,8 +8,9 @@ pub mod leaked_keys;
 
 use super::identity::AuthError;
 use super::identity::sessions::LiveSession;
-use crate::db::api_keys::{self, ApiKeyRow};
-use crate::db::{AnyConnection, DbError, accounts, transaction};
+use crate::db::models::accounts;
+use crate::db::models::api_keys::{self, ApiKeyRow};
+use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, NoRandomness, public_id};

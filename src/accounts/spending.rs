@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::Abuse;
-use crate::db::outbox::{self, NewMail};
-use crate::db::{AnyConnection, DbError, accounts, transaction, usage_logs};
+use crate::db::models::outbox::{self, NewMail};
+use crate::db::models::{accounts, usage_logs};
+use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, UnusualSpending};

@@ -5,7 +5,8 @@
 use serde_json::json;
 
 use super::identity::people;
-use crate::db::{AnyConnection, DbError, accounts};
+use crate::db::models::accounts;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;

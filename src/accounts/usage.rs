@@ -7,9 +7,9 @@ pub mod statement;
 
 use std::sync::Arc;
 
-use crate::db::api_keys;
 use crate::db::books::{PassRow, UsageRow, passes_of};
-use crate::db::usage_logs::{self, DaySums, SumsBy, UsageFilter, UsageOfKey, UsagePlace};
+use crate::db::models::api_keys;
+use crate::db::models::usage_logs::{self, DaySums, SumsBy, UsageFilter, UsageOfKey, UsagePlace};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UtcDay;
 use crate::domain::cost::RatedPass;

@@ -16,7 +16,7 @@ use super::extractors::{AccountCaller, Body, Fields, SessionCaller};
 use super::refusal::Refusal;
 use super::values::{Dollars, List, Moment, word_of, word_or_null};
 use crate::accounts::keys::{self, KeyActor, KeyChange, KeyError, NewKey};
-use crate::db::api_keys::ApiKeyRow;
+use crate::db::models::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::{FOR_GOOD, KeyLimits, KeyState, pause_end};
 use crate::domain::key_scopes::{NoScope, Scope, Scopes};

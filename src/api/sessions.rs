@@ -11,7 +11,7 @@ use super::extractors::{AnyStanding, Body, Fields, SessionCaller, Visitor};
 use super::refusal::Refusal;
 use super::values::{List, Moment, secret_text};
 use crate::accounts::identity::sessions::OpenedSession;
-use crate::db::sessions::SessionRow;
+use crate::db::models::sessions::SessionRow;
 use crate::domain::unprintable::unprintable;
 
 /// Credentials to log in with.

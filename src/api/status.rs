@@ -16,7 +16,8 @@ use super::deposits::document::{ChainStatus, ChainsView};
 use super::extractors::Visitor;
 use super::refusal::Refusal;
 use super::values::word_of;
-use crate::db::{DbError, chains};
+use crate::db::DbError;
+use crate::db::models::chains;
 
 /// How old an answer may be. Anybody may ask, so the database is not asked each time.
 const AGE: Duration = Duration::from_secs(1);

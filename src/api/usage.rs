@@ -22,7 +22,7 @@ use crate::accounts::keys;
 use crate::accounts::usage::export::Export;
 use crate::accounts::usage::{self, DAYS_MAX, UsageDocument};
 use crate::db::AnyConnection;
-use crate::db::usage_logs::{SumsBy, UsageFilter};
+use crate::db::models::usage_logs::{SumsBy, UsageFilter};
 use crate::domain::clock::UtcDay;
 use crate::domain::ids::AccountId;
 use document::{ReceiptDocument, SeriesDocument};

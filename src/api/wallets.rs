@@ -14,7 +14,7 @@ use super::values::{List, Moment, word_of, word_or_null};
 use super::{Api, proof};
 use crate::config::Chain;
 use crate::db::AnyConnection;
-use crate::db::wallets::{self as rows, EVERY_CHAIN, WalletRow};
+use crate::db::models::wallets::{self as rows, EVERY_CHAIN, WalletRow};
 use crate::deposits::clipboard;
 use crate::deposits::proof_error::ProofError;
 use crate::deposits::siwe::SiweMessage;

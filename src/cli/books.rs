@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::deposit::reason;
 use super::{CliError, CommandContext, Output};
-use crate::db::parked::{self, ParkedRow};
+use crate::db::models::parked::{self, ParkedRow};
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::UsageRecord;
 use crate::ledger::parked::{Repair, repair};

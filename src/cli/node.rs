@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, CommandContext, Output};
-use crate::db::nodes::{self, NodeRow};
+use crate::db::models::nodes::{self, NodeRow};
 use crate::db::time;
 use crate::domain::clock::UnixMillis;
 

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, CommandContext, Output};
-use crate::db::policies::{self as rows, PolicyRow};
+use crate::db::models::policies::{self as rows, PolicyRow};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::policy::{PolicyKind, PolicyVersion};
 use crate::policies::{self, PolicyDraft, PolicyVersions, Published, WORDS_CHARS_MAX, hex};

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::db::nodes::Renewed;
+use crate::db::models::nodes::Renewed;
 use crate::domain::clock::UnixMillis;
 
 /// How long a node counts as alive after its last word.

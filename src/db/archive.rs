@@ -3,18 +3,18 @@
 
 use diesel::prelude::*;
 
-use super::api_keys::ApiKeyRow;
-use super::audit::AuditRow;
 use super::books::{PassRow, ReservationRow};
-use super::deposit_refunds::RefundRow;
-use super::deposits::DepositRow;
-use super::outbox::OutboxRow;
+use super::models::api_keys::ApiKeyRow;
+use super::models::audit::AuditRow;
+use super::models::deposit_refunds::RefundRow;
+use super::models::deposits::DepositRow;
+use super::models::outbox::OutboxRow;
+use super::models::sessions::SessionRow;
+use super::models::wallets::{ChallengeRow, WalletRow};
 use super::schema::{
     accounts, api_keys, audit_log, deposit_refunds, deposits, email_tokens, log_in_steps, outbox,
     reservations, sessions, usage_logs, usage_passes, wallet_challenges, wallets,
 };
-use super::sessions::SessionRow;
-use super::wallets::{ChallengeRow, WalletRow};
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;

@@ -4,8 +4,8 @@
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
-use super::credentials_epoch::{self, Kept};
-use super::deposits::PROVISIONAL_MAX;
+use super::models::credentials_epoch::{self, Kept};
+use super::models::deposits::PROVISIONAL_MAX;
 use super::schema::{
     accounts, api_keys, deposit_refunds, deposits, reservations, wallet_challenges, wallets,
 };

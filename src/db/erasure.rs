@@ -4,13 +4,14 @@
 
 use diesel::prelude::*;
 
-use super::deposits::DepositRow;
+use super::models::deposits::DepositRow;
+use super::models::{deposit_cases, tombstones};
 use super::schema::{
     accounts, api_keys, audit_log, deposit_addresses, deposit_claims, deposit_refunds, deposits,
     email_tokens, ledger_entries, log_in_steps, outbox, recovery_codes, sessions,
     unsubscribe_tokens, usage_logs, wallet_challenges, wallets,
 };
-use super::{AnyConnection, DbError, deposit_cases, tombstones};
+use super::{AnyConnection, DbError};
 use crate::domain::email_address::spellings;
 use crate::domain::ids::AccountId;
 use crate::domain::tombstone::TombstoneKey;
@@ -28,13 +29,13 @@ pub fn erase(
 ) -> Result<(), DbError> {
     deposit_cases::erase(conn, id)?;
     bury_deposits(conn, key, id)?;
-    let own = super::deposit_addresses::of_account(conn, id)?;
+    let own = super::models::deposit_addresses::of_account(conn, id)?;
     diesel::update(deposit_addresses::table.filter(deposit_addresses::account_id.eq(id)))
         .set(deposit_addresses::account_id.eq(None::<AccountId>))
         .execute(conn)?;
     // After that, which waits for whoever is just writing about the address.
     if let Some(own) = own {
-        super::arrivals::forget_address(conn, own.address)?;
+        super::models::arrivals::forget_address(conn, own.address)?;
     }
     diesel::update(audit_log::table.filter(audit_log::account_id.eq(id)))
         // Words that somebody has typed may name a person.

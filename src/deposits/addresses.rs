@@ -2,8 +2,8 @@
 //! once, whatever happens to its account.
 
 use super::{DepositError, arrivals};
-use crate::db::audit::{self, Decision};
-use crate::db::deposit_addresses::{self, AddressRow};
+use crate::db::models::audit::{self, Decision};
+use crate::db::models::deposit_addresses::{self, AddressRow};
 use crate::db::{AnyConnection, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{EvmAddress, to_hex};

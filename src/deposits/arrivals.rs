@@ -10,8 +10,9 @@
 //! which it has sent something, only a trace tells.)
 
 use super::DepositError;
-use crate::db::arrivals::{self, AddressBalanceRow, ArrivalRow, KnownTransfer};
-use crate::db::{AnyConnection, DbError, chains, deposit_addresses};
+use crate::db::models::arrivals::{self, AddressBalanceRow, ArrivalRow, KnownTransfer};
+use crate::db::models::{chains, deposit_addresses};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{ChainId, EvmAddress, RawAmount};
 use crate::domain::ids::AccountId;

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::db::deposit_turns::{self, Owner};
-use crate::db::deposits::{self, DepositRow};
-use crate::db::wallets::{EVERY_CHAIN, WalletRow};
+use crate::db::models::deposit_turns::{self, Owner};
+use crate::db::models::deposits::{self, DepositRow};
+use crate::db::models::wallets::{EVERY_CHAIN, WalletRow};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};

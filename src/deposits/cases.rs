@@ -2,11 +2,12 @@
 //! about one.
 
 use super::{DepositError, notices};
-use crate::db::audit::{self, Decision};
-use crate::db::deposit_cases::{self, CaseRow, Subject};
-use crate::db::deposit_claims::{self, ClaimRow};
-use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, chains, transaction};
+use crate::db::models::audit::{self, Decision};
+use crate::db::models::chains;
+use crate::db::models::deposit_cases::{self, CaseRow, Subject};
+use crate::db::models::deposit_claims::{self, ClaimRow};
+use crate::db::models::deposits::{self, DepositRow};
+use crate::db::{AnyConnection, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::deposit_case::{CaseKind, CaseState};

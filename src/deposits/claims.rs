@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::DepositError;
 use crate::config::Deposits;
-use crate::db::deposit_claims::{self, ClaimRow};
-use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, accounts, chains, deposit_addresses, transaction};
+use crate::db::models::deposit_claims::{self, ClaimRow};
+use crate::db::models::deposits::{self, DepositRow};
+use crate::db::models::{accounts, chains, deposit_addresses};
+use crate::db::{AnyConnection, transaction};
 use crate::domain::backoff::{self, Backoff};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{ClaimReason, ClaimState, DepositState};

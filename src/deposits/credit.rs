@@ -3,9 +3,10 @@
 
 use super::{DepositError, notices};
 use crate::config::Tier;
-use crate::db::chains::{self, ChainRow};
-use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, accounts, deposit_cases, tombstones, transaction};
+use crate::db::models::chains::{self, ChainRow};
+use crate::db::models::deposits::{self, DepositRow};
+use crate::db::models::{accounts, deposit_cases, tombstones};
+use crate::db::{AnyConnection, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::money::NanoUsd;

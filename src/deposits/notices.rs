@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::DepositError;
-use crate::db::accounts::{self, DepositPace};
-use crate::db::deposit_refunds::RefundRow;
-use crate::db::deposits::{self, DepositRow};
-use crate::db::outbox::{self, NewMail};
+use crate::db::models::accounts::{self, DepositPace};
+use crate::db::models::deposit_refunds::RefundRow;
+use crate::db::models::deposits::{self, DepositRow};
+use crate::db::models::outbox::{self, NewMail};
 use crate::db::{AnyConnection, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};

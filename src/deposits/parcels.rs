@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::recipients::{Recipients, TransferKind};
 use crate::chain::facts::{Transfer, TxFacts};
-use crate::db::deposits::DepositRow;
+use crate::db::models::deposits::DepositRow;
 use crate::domain::deposit::Asset;
 use crate::domain::evm::{EvmAddress, RawAmount};
 

@@ -3,10 +3,11 @@
 //! of his own.
 
 use super::{DepositError, notices};
-use crate::db::audit::{self, Decision};
-use crate::db::deposit_refunds::{self, RefundRow};
-use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, accounts, books, chains, deposit_cases, transaction};
+use crate::db::models::audit::{self, Decision};
+use crate::db::models::deposit_refunds::{self, RefundRow};
+use crate::db::models::deposits::{self, DepositRow};
+use crate::db::models::{accounts, chains, deposit_cases};
+use crate::db::{AnyConnection, books, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::TxHash;

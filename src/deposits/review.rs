@@ -4,8 +4,9 @@
 use super::credit::credit_within;
 use super::refund::write_down;
 use super::{DepositError, claims};
-use crate::db::deposits::{self, DepositRow};
-use crate::db::{AnyConnection, deposit_cases, tombstones, transaction};
+use crate::db::models::deposits::{self, DepositRow};
+use crate::db::models::{deposit_cases, tombstones};
+use crate::db::{AnyConnection, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::ids::AccountId;

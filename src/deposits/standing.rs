@@ -2,8 +2,8 @@
 //! state in its row when it is paid back, for the books hold credit and refund against each other;
 //! people are told what became of the money.
 
-use crate::db::deposit_refunds::RefundRow;
-use crate::db::deposits::DepositRow;
+use crate::db::models::deposit_refunds::RefundRow;
+use crate::db::models::deposits::DepositRow;
 use crate::domain::deposit::{DepositReason, DepositState};
 
 /// How much of a credited deposit is on its way back, or went back.

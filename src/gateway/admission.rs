@@ -20,7 +20,7 @@ use super::unknown_fields::UnknownFields;
 use super::{Gateway, conversation};
 use crate::config::Settings;
 use crate::context::AppContext;
-use crate::db::api_keys::KeyHolder;
+use crate::db::models::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::messages_request::{

@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
 use crate::accounts::keys::ApiKeyCache;
-use crate::db::api_keys::KeyHolder;
+use crate::db::models::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;

@@ -5,7 +5,7 @@ use actix_web::HttpRequest;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::db::api_keys::KeyHolder;
+use crate::db::models::api_keys::KeyHolder;
 use crate::domain::unprintable::unprintable;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::order::{Conversation, has_shared_tier};

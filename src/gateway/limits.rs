@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::places::{OpenExchanges, Requester};
 use crate::config::{self, Settings};
 use crate::context::LeaseState;
-use crate::db::api_keys::KeyHolder;
+use crate::db::models::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;

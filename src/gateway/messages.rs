@@ -12,7 +12,7 @@ use super::admission::{self, Admitted};
 use super::exchange::{Client, Dispatch, Draft, Exchange, GatewayResponse, StreamActor};
 use super::limits::{self, Allowance, Permit};
 use super::{Gateway, auth, request_id, respond};
-use crate::db::api_keys::KeyHolder;
+use crate::db::models::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, RequestId};

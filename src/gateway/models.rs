@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Gateway, admission, auth, request_id, respond};
-use crate::db::api_keys::KeyHolder;
+use crate::db::models::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::price_list::Model;

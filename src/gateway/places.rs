@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::context::LeaseState;
-use crate::db::api_keys::KeyHolder;
+use crate::db::models::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::metrics::Metrics;

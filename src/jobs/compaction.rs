@@ -11,7 +11,8 @@ use diesel::sql_types::{Integer, Text};
 use super::job::{Batch, Job, JobError};
 use super::plan::Plan;
 use crate::context::AppContext;
-use crate::db::{AnyConnection, DbError, chores};
+use crate::db::models::chores;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::telemetry::Causes;
 

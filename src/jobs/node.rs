@@ -9,8 +9,9 @@ use futures_util::future::join_all;
 
 use crate::context::AppContext;
 use crate::context::lease_state::{LEASE, RENEWAL};
-use crate::db::nodes::{self, NodeReport, Renewed};
-use crate::db::{DbError, compatibility, parked};
+use crate::db::models::nodes::{self, NodeReport, Renewed};
+use crate::db::models::parked;
+use crate::db::{DbError, compatibility};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::RequestId;
 use crate::domain::money::NanoUsd;

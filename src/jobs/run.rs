@@ -1,7 +1,8 @@
 //! One run of a job, from its first batch to its last: the same for the server and for commands.
 
 use super::job::{Batch, Job, JobError, RunJob, Turn};
-use crate::db::{AnyConnection, chores};
+use crate::db::AnyConnection;
+use crate::db::models::chores;
 use crate::domain::clock::UnixMillis;
 
 /// A job that is under way.

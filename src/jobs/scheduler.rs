@@ -13,7 +13,7 @@ use super::job::{Batch, JobError, RunJob, Turn};
 use super::plan::Plan;
 use super::run::JobRun;
 use crate::context::AppContext;
-use crate::db::chores;
+use crate::db::models::chores;
 
 /// See the module.
 pub struct Scheduler {

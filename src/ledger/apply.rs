@@ -12,7 +12,8 @@ use super::command::{Command, Effect};
 use super::group::Group;
 use super::{LedgerError, notices};
 use crate::db::books::{self, BalanceCache, Busy, CommandNeeds};
-use crate::db::{AnyConnection, DbError, nodes, transaction};
+use crate::db::models::nodes;
+use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 

@@ -2,9 +2,10 @@
 //! parked, and how an operator settles them.
 
 use super::{Command, Effect, LedgerError, apply, apply_within, rows};
-use crate::db::audit::{self, Decision};
-use crate::db::parked::{self, ParkedRow};
-use crate::db::{AnyConnection, DbError, accounts, books, transaction};
+use crate::db::models::accounts;
+use crate::db::models::audit::{self, Decision};
+use crate::db::models::parked::{self, ParkedRow};
+use crate::db::{AnyConnection, DbError, books, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::UsageRecord;

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use crate::db::parked::{self, ParkedRow};
+use crate::db::models::parked::{self, ParkedRow};
 use crate::db::{AnyConnection, DbError, transaction};
 
 /// What the books hold, and everything that does not add up.

@@ -19,7 +19,7 @@ use super::compose::ComposedMail;
 use super::send_queue::{Lane, SendPermit, SendRate};
 use super::transport::{MailError, Transport};
 use crate::config::Settings;
-use crate::db::outbox::{self, OutboxRow};
+use crate::db::models::outbox::{self, OutboxRow};
 use crate::db::{Database, DbError};
 use crate::domain::backoff::{self, Backoff};
 use crate::domain::clock::{Clock, UnixMillis};

@@ -1,7 +1,7 @@
 //! `sluice policy publish`: a version comes about. A repeated command changes nothing.
 
 use super::{PolicyError, PolicyVersions, hash_of};
-use crate::db::policies::{self as rows, NewPolicy, PolicyRow};
+use crate::db::models::policies::{self as rows, NewPolicy, PolicyRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::policy::{PolicyKind, PolicyVersion};

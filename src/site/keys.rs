@@ -16,7 +16,7 @@ use super::page_error::PageError;
 use super::page_request::PageRequest;
 use super::{Site, page_request};
 use crate::accounts::keys::{self, KeyActor, KeyError, NewKey};
-use crate::db::api_keys::ApiKeyRow;
+use crate::db::models::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::KeyState;
 use crate::domain::mail::BudgetPeriod;

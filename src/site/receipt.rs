@@ -13,7 +13,7 @@ use super::usage::Request;
 use super::{Site, page_request};
 use crate::accounts::usage::{self, Explanation};
 use crate::db::books::UsageRow;
-use crate::db::usage_logs::UsageOfKey;
+use crate::db::models::usage_logs::UsageOfKey;
 use crate::domain::receipt::{self, CostFactor, CostItem, PassReceipt, Receipt};
 use crate::domain::usage::{PassKind, Waiver};
 use crate::domain::usage_record::{Endpoint, Outcome};

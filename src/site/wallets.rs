@@ -15,7 +15,7 @@ use super::{Site, page_request};
 use crate::api::Api;
 use crate::api::wallets as api;
 use crate::db::AnyConnection;
-use crate::db::wallets as rows;
+use crate::db::models::wallets as rows;
 use crate::deposits::challenge::Origin;
 use crate::deposits::clipboard;
 use crate::deposits::siwe::SiweMessage;

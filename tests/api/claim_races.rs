@@ -5,10 +5,11 @@ use std::thread::JoinHandle;
 
 use diesel::RunQueryDsl;
 use diesel::sql_types::BigInt;
-use sluice::db::chains::{self, ChainRow};
-use sluice::db::deposits::{self, DepositRow};
-use sluice::db::wallets::{self, WalletRow};
-use sluice::db::{AnyConnection, deposit_claims, transaction};
+use sluice::db::models::chains::{self, ChainRow};
+use sluice::db::models::deposit_claims;
+use sluice::db::models::deposits::{self, DepositRow};
+use sluice::db::models::wallets::{self, WalletRow};
+use sluice::db::{AnyConnection, transaction};
 use sluice::deposits::{DepositError, attribution, claims, review};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::DepositState;

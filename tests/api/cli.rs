@@ -316,7 +316,7 @@ fn a_killed_server_is_settled_by_the_next_one() {
     started.unwrap();
     let mut conn = process.database.connect();
     let rows = crate::support::wait::eventually("the row", || {
-        let rows = sluice::db::usage_logs::latest(&mut conn, account.id, 10).unwrap();
+        let rows = sluice::db::models::usage_logs::latest(&mut conn, account.id, 10).unwrap();
         (!rows.is_empty()).then_some(rows)
     });
     assert_eq!((rows.len(), rows[0].ending.code()), (1, "E12"));

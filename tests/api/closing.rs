@@ -7,13 +7,14 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
 use sluice::accounts::deletion::closing::Closed;
-use sluice::db::audit::{self, Decision};
-use sluice::db::credentials_epoch::Kept;
-use sluice::db::deposits::{self as deposit_rows, DepositRow};
+use sluice::db::AnyConnection;
+use sluice::db::models::audit::{self, Decision};
+use sluice::db::models::credentials_epoch::Kept;
+use sluice::db::models::deposits::{self as deposit_rows, DepositRow};
+use sluice::db::models::{accounts, credentials, tombstones as stones};
 use sluice::db::schema::{
     accounts as accounts_table, audit_log, deposits as deposits_table, outbox, wallets,
 };
-use sluice::db::{AnyConnection, accounts, credentials, tombstones as stones};
 use sluice::deposits::claims::{self, Submitted};
 use sluice::deposits::credit;
 use sluice::domain::clock::UnixMillis;
@@ -297,7 +298,7 @@ fn p8_keys_sessions_and_wallets_end_at_once_and_the_owner_may_think_better_of_it
 /// What an account leaves besides usage and deposits.
 fn make_code_and_claim(app: &TestApp, account: &Account) {
     app.db(|conn| {
-        sluice::db::recovery_codes::replace(conn, account.id, &[[1; 32]]).unwrap();
+        sluice::db::models::recovery_codes::replace(conn, account.id, &[[1; 32]]).unwrap();
         let (limits, now) = (&app.settings.deposits, app.clock.now());
         let hash = TxHash::from_slice(&TX).unwrap();
         let claimed = claims::submit(conn, account.id, ChainId(8453), hash, limits, now).unwrap();

@@ -10,9 +10,10 @@ mod refunds;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use sluice::db::chains::{self, ChainRow};
-use sluice::db::deposits::{self, DepositRow};
-use sluice::db::{AnyConnection, accounts, books, deposit_addresses};
+use sluice::db::models::chains::{self, ChainRow};
+use sluice::db::models::deposits::{self, DepositRow};
+use sluice::db::models::{accounts, deposit_addresses};
+use sluice::db::{AnyConnection, books};
 use sluice::deposits::{DepositError, addresses, credit};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{DepositReason, DepositState};

@@ -2,9 +2,8 @@
 
 use diesel::prelude::*;
 use serde_json::Value;
-use sluice::db::chains::{self, ChainRow};
-use sluice::db::deposit_claims;
-use sluice::db::deposits;
+use sluice::db::models::chains::{self, ChainRow};
+use sluice::db::models::{deposit_claims, deposits};
 use sluice::db::schema::chains as chains_table;
 use sluice::db::schema::deposits as table;
 use sluice::domain::clock::UnixMillis;

@@ -1,8 +1,9 @@
 //! Whose turn it is, on both databases: nobody waits for somebody else's many, and a transaction's
 //! deposits get their owners together.
 
-use sluice::db::deposits::{self, DepositRow};
-use sluice::db::{AnyConnection, chains, deposit_turns, transaction};
+use sluice::db::models::deposits::{self, DepositRow};
+use sluice::db::models::{chains, deposit_turns};
+use sluice::db::{AnyConnection, transaction};
 use sluice::deposits::attribution;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::evm::{ChainId, EvmAddress, TxHash};
@@ -80,13 +81,13 @@ fn the_deposits_of_a_transaction_get_their_owners_together() {
     let accounts = [open_account(&mut conn, "0"), open_account(&mut conn, "0")];
     for (number, account) in (1..).zip(&accounts) {
         let wallet = wallet_rows::row(account.id, number);
-        let link = sluice::db::wallets::WalletRow {
+        let link = sluice::db::models::wallets::WalletRow {
             public_id: format!("wal_{number}"),
             address: EvmAddress([number; 20]),
             proven_at: UnixMillis::from_millis(0),
             ..wallet
         };
-        sluice::db::wallets::link(&mut conn, &link).unwrap();
+        sluice::db::models::wallets::link(&mut conn, &link).unwrap();
     }
     let rows: Vec<DepositRow> = (0..1_200_u16)
         .map(|number| seen(&accounts[0], number, u8::try_from(number % 3).unwrap() + 1, 7))

@@ -12,11 +12,12 @@ use sluice::accounts::deletion::tombstones;
 use sluice::accounts::identity::sessions;
 use sluice::accounts::keys::{self, NewKey};
 use sluice::config::Settings;
+use sluice::db::AnyConnection;
+use sluice::db::models::wallets::{self, WalletRow};
+use sluice::db::models::{credentials, deposits};
 use sluice::db::schema::{
     accounts as accounts_table, api_keys, recovery_codes, sessions as sessions_table, usage_logs,
 };
-use sluice::db::wallets::{self, WalletRow};
-use sluice::db::{AnyConnection, credentials, deposits};
 use sluice::deposits::credit;
 use sluice::domain::clock::Clock;
 use sluice::domain::evm::EvmAddress;
@@ -233,7 +234,7 @@ fn p8_no_byte_of_an_erased_account_is_left_once_the_database_was_compacted() {
     assert_eq!(closed.status, 202, "{}", closed.text());
     let id = person.account.id;
     eventually("the node to erase it", || {
-        sluice::db::accounts::get(&mut conn, id).unwrap().is_none().then_some(())
+        sluice::db::models::accounts::get(&mut conn, id).unwrap().is_none().then_some(())
     });
     drop(conn);
     sluice(&process.config, &["purge", "--compact"]);
@@ -244,7 +245,7 @@ fn p8_no_byte_of_an_erased_account_is_left_once_the_database_was_compacted() {
     let mut conn = process.database.connect();
     let key = tombstones::unlock(&mut conn, &settings.privacy).unwrap();
     let stone = key.tombstone(sluice::domain::evm::ChainId(1), &[0xcd; 32], 0);
-    assert!(sluice::db::tombstones::is_buried(&mut conn, &stone).unwrap());
+    assert!(sluice::db::models::tombstones::is_buried(&mut conn, &stone).unwrap());
 }
 
 #[derive(QueryableByName)]

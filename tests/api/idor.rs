@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::db::deposit_claims;
+use sluice::db::models::{deposit_claims, deposits, sessions, wallets};
 use sluice::db::schema::deposits as table;
-use sluice::db::wallets;
-use sluice::db::{deposits, sessions};
 use sluice::domain::secret_token::{SecretToken, TokenKind};
 
 use crate::interface::{Operation, document, filled, operations};

@@ -274,7 +274,7 @@ fn a_revoked_key_and_a_suspended_account_reserve_nothing() {
     assert_eq!(desk.one(&reserve(&record, 1)), Effect::AccountSuspended);
     set(&mut desk, "active");
     let now = UnixMillis::from_millis(1_795_348_000_001);
-    sluice::db::api_keys::revoke(&mut desk.conn, &account.key_id, now).unwrap();
+    sluice::db::models::api_keys::revoke(&mut desk.conn, &account.key_id, now).unwrap();
     assert_eq!(desk.one(&reserve(&record, 1)), Effect::KeyRevoked);
     assert_eq!(desk.balance(&account), (1_000_000_000, 0));
 }

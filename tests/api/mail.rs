@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 
 use diesel::prelude::*;
 use serde_json::json;
-use sluice::db::outbox::{self, NewMail};
+use sluice::db::models::outbox::{self, NewMail};
 use sluice::db::schema::accounts;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::mail::{MailKind, MailLine};

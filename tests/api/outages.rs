@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use sluice::db::books::UsageRow;
-use sluice::db::usage_logs;
+use sluice::db::models::usage_logs;
 
 use crate::support::app::{Account, Builder, open_account, verify_books};
 use crate::support::client::{Answer, Connection, End, Request, Response};

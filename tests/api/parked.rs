@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
-use sluice::db::{AnyConnection, usage_logs};
+use sluice::db::AnyConnection;
+use sluice::db::models::usage_logs;
 
 use crate::support::app::{Builder, TestApp, open_account, verify_books};
 use crate::support::client::{Connection, Request};

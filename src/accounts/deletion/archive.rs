@@ -17,11 +17,11 @@ use zip::write::{SimpleFileOptions, StreamWriter};
 
 use self::parts::ArchivePart;
 use crate::accounts::usage::export::{Export, ExportError, Format};
-use crate::db::usage_logs::UsageFilter;
-use crate::db::{
-    AnyConnection, DbError, accounts, archive, arrivals, credentials, deposit_addresses,
-    deposit_claims, recovery_codes,
+use crate::db::models::usage_logs::UsageFilter;
+use crate::db::models::{
+    accounts, arrivals, credentials, deposit_addresses, deposit_claims, recovery_codes,
 };
+use crate::db::{AnyConnection, DbError, archive};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::to_hex;
 use crate::domain::ids::AccountId;

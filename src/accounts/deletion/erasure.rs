@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::db::{AnyConnection, DbError, accounts, closing, erasure, tombstones, transaction};
+use crate::db::models::{accounts, tombstones};
+use crate::db::{AnyConnection, DbError, closing, erasure, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Privacy, TombstoneSecret};
-use crate::db::audit::{self, Decision};
-use crate::db::{AnyConnection, DbError, credentials, tombstones, transaction};
+use crate::db::models::audit::{self, Decision};
+use crate::db::models::{credentials, tombstones};
+use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::EvmAddress;
 use crate::domain::ids::{NoRandomness, random_letters};

@@ -1,8 +1,9 @@
 //! What an account is proven by: that it is there, and that it is still what was checked.
 
 use super::AuthError;
-use crate::db::credentials::{self, Credentials};
-use crate::db::{AnyConnection, accounts};
+use crate::db::AnyConnection;
+use crate::db::models::accounts;
+use crate::db::models::credentials::{self, Credentials};
 use crate::domain::ids::AccountId;
 
 /// The credentials of an account that must be there.

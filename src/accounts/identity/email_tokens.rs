@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use crate::db::email_tokens::{self as rows, EmailTokenRow};
-use crate::db::{AnyConnection, DbError, accounts, credentials_epoch};
+use crate::db::models::email_tokens::{self as rows, EmailTokenRow};
+use crate::db::models::{accounts, credentials_epoch};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::{SecretToken, TokenHash, TokenKind};

@@ -5,7 +5,7 @@ use super::AuthError;
 pub use super::people::AccountPreferences;
 use super::people::Identity;
 use super::session::LiveSession;
-use crate::db::accounts::{self, PreferencesRow};
+use crate::db::models::accounts::{self, PreferencesRow};
 use crate::domain::money::NanoUsd;
 
 impl Identity {

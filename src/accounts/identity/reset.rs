@@ -14,9 +14,9 @@ use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;
 use super::throttle::{ClientAddress, ThrottledAction};
 use super::wrong_codes;
-use crate::db::credentials::Credentials;
-use crate::db::credentials_epoch::Kept;
-use crate::db::{AnyConnection, credentials};
+use crate::db::AnyConnection;
+use crate::db::models::credentials::{self, Credentials};
+use crate::db::models::credentials_epoch::Kept;
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::MailKind;
 

@@ -1,8 +1,9 @@
 //! A session, and what it may do.
 
 use super::AuthError;
-use crate::db::sessions::{self, SessionRow};
-use crate::db::{AnyConnection, accounts};
+use crate::db::AnyConnection;
+use crate::db::models::accounts;
+use crate::db::models::sessions::{self, SessionRow};
 use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;

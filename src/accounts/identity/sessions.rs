@@ -6,7 +6,7 @@ use super::people::Identity;
 use super::session::live;
 pub use super::session::{LiveSession, OpenedSession};
 use crate::config::Accounts;
-use crate::db::sessions::{self, SessionRow};
+use crate::db::models::sessions::{self, SessionRow};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, public_id};

@@ -13,8 +13,8 @@ use super::sessions::{self, OpenedSession};
 use super::shared_attempts::SharedAttempts;
 use super::throttle::{ClientAddress, ThrottledAction};
 use crate::accounts::{open, parse_email};
-use crate::db::credentials;
-use crate::db::credentials_epoch::Kept;
+use crate::db::models::credentials;
+use crate::db::models::credentials_epoch::Kept;
 use crate::domain::mail::MailKind;
 use crate::domain::secret_token::{SecretToken, TokenKind};
 

@@ -1,8 +1,9 @@
 //! The keys of second factors as they are kept: sealed under the secret outside the database.
 //! Whoever only reads the database, or a backup of it, can make no code.
 
-use crate::db::credentials::{self, Credentials};
-use crate::db::{AnyConnection, DbError, tombstones, transaction};
+use crate::db::models::credentials::{self, Credentials};
+use crate::db::models::tombstones;
+use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::ids::AccountId;
 use crate::domain::sealing::SealingKey;
 use crate::domain::tombstone::TombstoneKey;

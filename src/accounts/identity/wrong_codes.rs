@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::{AuthError, people};
 use crate::config::Accounts;
-use crate::db::credentials::Credentials;
-use crate::db::{AnyConnection, DbError, wrong_codes as rows};
+use crate::db::models::credentials::Credentials;
+use crate::db::models::wrong_codes as rows;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{MailKind, WrongCodes};

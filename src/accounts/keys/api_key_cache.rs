@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::db::api_keys::KeyHolder;
-use crate::db::{Database, DbError, api_keys};
+use crate::db::models::api_keys::{self, KeyHolder};
+use crate::db::{Database, DbError};
 use crate::domain::api_key::ApiKeyHash;
 use crate::domain::ids::{AccountId, ApiKeyId};
 

@@ -9,9 +9,10 @@ use memchr::memmem;
 use serde_json::json;
 
 use crate::accounts::identity::people;
-use crate::db::api_keys::{self, KeyOwner};
-use crate::db::audit::{self, Decision};
-use crate::db::{AnyConnection, DbError, accounts, transaction};
+use crate::db::models::accounts;
+use crate::db::models::api_keys::{self, KeyOwner};
+use crate::db::models::audit::{self, Decision};
+use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::api_key::{ApiKeyHash, LENGTH, PREFIX, PlainApiKey};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::usage_logs::UsageOfKey;
+use crate::db::models::usage_logs::UsageOfKey;
 use crate::domain::spreadsheet::defused;
 
 /// One request, and what it came to.

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::UsageDocument;
 use super::statement::{self, EntryDocument};
-use crate::db::usage_logs::{self, UsageFilter, UsagePlace};
-use crate::db::{AnyConnection, DbError, ledger_entries};
+use crate::db::models::ledger_entries;
+use crate::db::models::usage_logs::{self, UsageFilter, UsagePlace};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::ids::AccountId;
 
 /// Rows in a piece.

@@ -4,8 +4,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::ledger_entries::{self, PlacedEntry};
-use crate::db::{AnyConnection, DbError, accounts, transaction};
+use crate::db::models::accounts;
+use crate::db::models::ledger_entries::{self, PlacedEntry};
+use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::entry_kind::EntryKind;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;

@@ -7,10 +7,10 @@ use utoipa::openapi::schema::Object;
 
 use crate::api::values::{Dollars, Moment, word_of, word_or_null};
 use crate::config::{Chain, Finality};
-use crate::db::chains::ChainRow;
-use crate::db::deposit_claims::ClaimRow;
-use crate::db::deposit_refunds::{self, RefundRow};
-use crate::db::deposits::DepositRow;
+use crate::db::models::chains::ChainRow;
+use crate::db::models::deposit_claims::ClaimRow;
+use crate::db::models::deposit_refunds::{self, RefundRow};
+use crate::db::models::deposits::DepositRow;
 use crate::db::{AnyConnection, DbError};
 use crate::deposits::standing;
 use crate::domain::deposit::{

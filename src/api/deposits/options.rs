@@ -14,7 +14,7 @@ use crate::api::extractors::AccountCaller;
 use crate::api::refusal::Refusal;
 use crate::api::values::{Dollars, word_of};
 use crate::config::{Chain, Finality};
-use crate::db::chains::{self, ChainRow};
+use crate::db::models::chains::{self, ChainRow};
 use crate::deposits::payment_uri::payment_uri;
 use crate::deposits::{DepositError, addresses};
 use crate::domain::deposit::{Asset, NATIVE_DECIMALS, raw_of_dollars};

@@ -9,7 +9,8 @@ use crate::api::Api;
 use crate::api::answer::CreatedOnce;
 use crate::api::extractors::AccountCaller;
 use crate::api::refusal::Refusal;
-use crate::db::{AnyConnection, deposit_addresses};
+use crate::db::AnyConnection;
+use crate::db::models::deposit_addresses;
 use crate::deposits::{DepositError, addresses};
 
 /// The account's own deposit address.

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::Object;
 
 use crate::accounts::usage::{Explanation, LineOf, Series, SeriesLine, Sums, UsageDocument};
 use crate::api::values::{Dollars, word_of};
-use crate::db::usage_logs::{SumsBy, UsageOfKey};
+use crate::db::models::usage_logs::{SumsBy, UsageOfKey};
 use crate::domain::receipt::{CostFactor, CostLine, PassReceipt, Receipt};
 use crate::domain::usage::Waiver;
 

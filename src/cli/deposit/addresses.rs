@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::{CliError, CommandContext, Output};
-use crate::db::deposit_addresses;
+use crate::db::models::deposit_addresses;
 use crate::deposits::addresses::{self, Advanced};
 use crate::domain::evm::to_hex;
 

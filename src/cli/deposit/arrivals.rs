@@ -7,7 +7,7 @@ use super::list::moment;
 use super::names::{SettingNames, accounts_of, address};
 use super::{PAGE, each_page, wanted_account};
 use crate::cli::{CliError, CommandContext, Output};
-use crate::db::arrivals::{self as rows, ArrivalRow};
+use crate::db::models::arrivals::{self as rows, ArrivalRow};
 use crate::deposits::arrivals::unexplained;
 use crate::domain::deposit::NATIVE_DECIMALS;
 use crate::domain::evm::RawAmount;

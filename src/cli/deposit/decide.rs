@@ -7,7 +7,7 @@ use super::show::afterwards;
 use super::{TRIES, positive, reason, standing, wanted, wanted_account};
 use crate::cli::{CliError, CommandContext, Output};
 use crate::db::AnyConnection;
-use crate::db::deposits::DepositRow;
+use crate::db::models::deposits::DepositRow;
 use crate::deposits::DepositError;
 use crate::deposits::review::{self, ReviewDecision};
 use crate::domain::deposit::{DepositReason, DepositState};

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use crate::cli::{CliError, CommandContext};
 use crate::config::Chain;
-use crate::db::accounts;
-use crate::db::deposits::DepositRow;
+use crate::db::models::accounts;
+use crate::db::models::deposits::DepositRow;
 use crate::domain::deposit::{Asset, NATIVE_DECIMALS};
 use crate::domain::evm::{ChainId, EvmAddress, RawAmount};
 use crate::domain::ids::AccountId;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{RoundError, WatcherState, millis};
-use crate::db::deposit_cases;
+use crate::db::models::deposit_cases;
 use crate::deposits::cases;
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit_case::{CaseKind, CaseState};

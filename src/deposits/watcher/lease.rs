@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{WatcherState, millis};
-use crate::db::chains::{self, ChainRow};
-use crate::db::{AnyConnection, DbError, nodes, time};
+use crate::db::models::chains::{self, ChainRow};
+use crate::db::models::nodes;
+use crate::db::{AnyConnection, DbError, time};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{BlockHash, ChainId};
 use crate::telemetry::Causes;

@@ -14,7 +14,7 @@ use crate::chain::blocks::{ScannedBlock, blocks};
 use crate::chain::head::BlockRef;
 use crate::chain::logs::LogFilter;
 use crate::chain::{Provider, ProviderError};
-use crate::db::chains::{self, ChainRow};
+use crate::db::models::chains::{self, ChainRow};
 use crate::db::transaction;
 use crate::deposits::recipients::Recipients;
 use crate::domain::evm::{BlockHash, TxHash};

@@ -1,7 +1,7 @@
 //! What a look at a deposit says.
 
 use crate::chain::facts::TxFacts;
-use crate::db::deposits::DepositRow;
+use crate::db::models::deposits::DepositRow;
 
 /// What a look at a deposit says.
 pub(super) enum DepositStep {

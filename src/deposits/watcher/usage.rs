@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{WatcherState, millis};
 use crate::chain::Provider;
 use crate::db::DbError;
-use crate::db::chain_providers::{self, ProviderRow};
+use crate::db::models::chain_providers::{self, ProviderRow};
 use crate::domain::clock::UnixMillis;
 
 /// How often it is written down.

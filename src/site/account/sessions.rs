@@ -5,7 +5,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use crate::db::sessions::SessionRow;
+use crate::db::models::sessions::SessionRow;
 use crate::site::flash::Flash;
 use crate::site::format::TimeElement;
 use crate::site::layout::Frame;

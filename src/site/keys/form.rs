@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::accounts::keys::KeyChange;
-use crate::db::api_keys::ApiKeyRow;
+use crate::db::models::api_keys::ApiKeyRow;
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::KeyLimits;
 use crate::domain::key_scopes::{NoScope, Scope, Scopes};

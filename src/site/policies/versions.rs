@@ -5,7 +5,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use crate::db::policies::{self as rows, PolicyRow};
+use crate::db::models::policies::{self as rows, PolicyRow};
 use crate::domain::policy::{PolicyKind, PolicyVersion};
 use crate::policies::{PolicyVersions, hex};
 use crate::site::Site;

@@ -2,13 +2,14 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use sluice::db::audit::{self, Decision};
-use sluice::db::deposit_claims::{self, ClaimRow};
+use sluice::db::AnyConnection;
+use sluice::db::models::audit::{self, Decision};
+use sluice::db::models::deposit_claims::{self, ClaimRow};
+use sluice::db::models::deposits;
+use sluice::db::models::wallets::{self, EVERY_CHAIN, WalletRow};
 use sluice::db::schema::{
     deposit_refunds as refunds, deposits as deposits_table, log_in_steps, wallet_challenges,
 };
-use sluice::db::wallets::{self, EVERY_CHAIN, WalletRow};
-use sluice::db::{AnyConnection, deposits};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::ClaimState;
 use sluice::domain::evm::{ChainId, TxHash};
@@ -125,10 +126,10 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
         ))
         .unwrap();
     });
-    let email = app.db(|conn| sluice::db::accounts::get(conn, id).unwrap().unwrap().email);
+    let email = app.db(|conn| sluice::db::models::accounts::get(conn, id).unwrap().unwrap().email);
     app.link(sluice::accounts::identity::email_tokens::LinkPurpose::Reset, Some(id), &email);
     app.db(|conn| {
-        use sluice::db::outbox::{NewMail, enqueue};
+        use sluice::db::models::outbox::{NewMail, enqueue};
         let (reference, params) = ("x".to_owned(), serde_json::json!({}));
         let kind = MailKind::PasswordChanged;
         let mail = NewMail { kind, reference, account_id: Some(id), recipient: &email, params };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ethers_core::types::{H256, U256};
 use serde_json::{Value, json};
-use sluice::db::deposit_cases::{self, CaseRow};
+use sluice::db::models::deposit_cases::{self, CaseRow};
 use sluice::deposits::cases::{self, CaseDecision};
 use sluice::deposits::review;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
@@ -190,7 +190,9 @@ fn what_was_dismissed_and_is_included_anew_is_looked_at_again() {
     let (number, now) = (found.block_number.unwrap(), shop.app.clock.now());
     let again = |number| {
         let noted = [(hash, number)];
-        shop.db(|conn| sluice::db::chains::note_candidates(conn, chain_id, &noted, now).unwrap());
+        shop.db(|conn| {
+            sluice::db::models::chains::note_candidates(conn, chain_id, &noted, now).unwrap()
+        });
     };
     again(number);
     assert_eq!(shop.candidates(), 0);
@@ -237,7 +239,7 @@ fn a_deposit_that_is_not_agreed_on_is_a_case_and_held_once_it_is_dismissed() {
     shop.credited(tx);
     assert_eq!(shop.available(&account), 5 * DOLLAR);
     assert_eq!(rows(&shop), []);
-    let decided = shop.db(|conn| sluice::db::audit::of(conn, &found.public_id).unwrap());
+    let decided = shop.db(|conn| sluice::db::models::audit::of(conn, &found.public_id).unwrap());
     let actions: Vec<_> = decided.iter().map(|one| one.action.as_str()).collect();
     assert_eq!(actions, ["case_dismissed", "case_retried"]);
     assert!(decided.iter().all(|one| one.account_id == Some(account.id)));

@@ -4,8 +4,8 @@
 use diesel::RunQueryDsl;
 use ethers_core::types::{Address, H256, U256};
 use serde_json::{Value, json};
-use sluice::db::chains::{self, ChainRow};
-use sluice::db::deposits::{self, DepositRow};
+use sluice::db::models::chains::{self, ChainRow};
+use sluice::db::models::deposits::{self, DepositRow};
 use sluice::db::schema::deposits as deposits_table;
 use sluice::deposits::claims;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};

@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 use ethers_core::types::{H256, U256};
 use serde_json::json;
-use sluice::db::deposit_claims::ClaimRow;
+use sluice::db::models::deposit_claims::ClaimRow;
 use sluice::db::schema::deposit_claims;
 use sluice::db::{AnyConnection, transaction};
 use sluice::domain::clock::UnixMillis;

@@ -13,7 +13,7 @@ use crate::support::mail::Eml;
 /// All mail that has gone to an account, once none waits any more.
 fn mails(shop: &Shop, account: &Account, count: usize) -> Vec<Eml> {
     let address =
-        shop.db(|conn| sluice::db::accounts::get(conn, account.id).unwrap().unwrap().email);
+        shop.db(|conn| sluice::db::models::accounts::get(conn, account.id).unwrap().unwrap().email);
     shop.app.all_mail_is_gone();
     let mails = shop.app.mails_to(&address, count);
     assert_eq!(mails.len(), count, "{:?}", subjects(&mails));

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::db::deposits;
+use sluice::db::models::deposits;
 use sluice::db::schema::deposits as deposits_table;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ethers_core::types::{H256, U256};
 use sluice::config::Tier;
-use sluice::db::chains::ChainRow;
-use sluice::db::deposits::{self, DepositRow};
+use sluice::db::models::chains::ChainRow;
+use sluice::db::models::deposits::{self, DepositRow};
 use sluice::deposits::refund::{self, Refunded};
 use sluice::deposits::{DepositError, credit};
 use sluice::domain::deposit::DepositState;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
+use sluice::db::models::{accounts, deposit_addresses};
 use sluice::db::schema::{chain_candidates, deposit_tombstones};
-use sluice::db::{accounts, deposit_addresses};
 use sluice::domain::deposit::{ClaimReason, ClaimState};
 
 use super::payers::{XPUB, address_of};

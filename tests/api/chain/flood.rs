@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use ethers_core::types::{Address, H256, U256};
 use serde_json::json;
-use sluice::db::deposits::{self, DepositRow};
-use sluice::db::{chains, deposit_turns};
+use sluice::db::models::deposits::{self, DepositRow};
+use sluice::db::models::{chains, deposit_turns};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{ClaimReason, DepositState};
 use sluice::domain::evm::{ChainId, RawAmount, TxHash};
@@ -219,7 +219,7 @@ fn a_sum_whose_block_leaves_and_comes_back_is_the_same_deposit() {
 
 /// Puts a transaction among the candidates again, as reading the same blocks once more does.
 fn read_again(shop: &Shop, tx: H256) {
-    use sluice::db::chains;
+    use sluice::db::models::chains;
     use sluice::domain::evm::{ChainId, TxHash};
     let chain_id = ChainId(crate::support::chain::CHAIN_ID.cast_signed());
     let now = shop.app.clock.now();

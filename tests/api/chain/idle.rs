@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use sluice::db::deposit_addresses::AddressRow;
+use sluice::db::models::chains;
+use sluice::db::models::deposit_addresses::AddressRow;
 use sluice::db::schema::{accounts, deposit_addresses, derivation_counters};
-use sluice::db::{AnyConnection, DbError, chains, transaction};
+use sluice::db::{AnyConnection, DbError, transaction};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::evm::{ChainId, EvmAddress};
 use sluice::domain::ids::AccountId;

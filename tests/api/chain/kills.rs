@@ -8,13 +8,14 @@ use std::time::Duration;
 use diesel::prelude::*;
 use ethers_core::types::{Address, Bytes, H256, I256, U256};
 use serde_json::json;
-use sluice::db::deposits::{self, DepositRow};
+use sluice::db::AnyConnection;
+use sluice::db::models::deposits::{self, DepositRow};
+use sluice::db::models::wallets::{self, WalletRow};
+use sluice::db::models::{arrivals, chains, deposit_cases as cases_of};
 use sluice::db::schema::{
     chain_candidates, deposit_arrivals, deposit_cases, deposits as deposits_table, ledger_entries,
     nodes,
 };
-use sluice::db::wallets::{self, WalletRow};
-use sluice::db::{AnyConnection, arrivals, chains, deposit_cases as cases_of};
 use sluice::deposits::{addresses, cases};
 use sluice::domain::clock::Clock;
 use sluice::domain::deposit::DepositState;

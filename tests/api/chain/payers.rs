@@ -3,7 +3,7 @@
 
 use ethers_core::types::{Address, Bytes, H256, U256};
 use serde_json::json;
-use sluice::db::{deposit_addresses, wallets};
+use sluice::db::models::{deposit_addresses, wallets};
 use sluice::deposits::addresses;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{DepositReason, DepositState};

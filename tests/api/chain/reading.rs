@@ -117,7 +117,7 @@ fn sum(address: ethers_core::types::Address) -> String {
 }
 
 /// Waits until the chain says these words, whether it is well or not.
-fn says(shop: &Shop, words: &str) -> sluice::db::chains::ChainRow {
+fn says(shop: &Shop, words: &str) -> sluice::db::models::chains::ChainRow {
     let mut last = None;
     let found = crate::support::wait::within(crate::support::wait::PATIENCE, || {
         shop.app.clock.advance(200);

@@ -1,7 +1,7 @@
 //! How chains stand, as anybody may read it.
 
 use serde_json::json;
-use sluice::db::chains;
+use sluice::db::models::chains;
 use sluice::domain::evm::ChainId;
 
 use crate::support::app::Builder;

@@ -253,7 +253,7 @@ fn all_credited(shop: &Shop, count: usize) -> HashMap<TxHash, AccountId> {
     let found = within(Duration::from_mins(3), || {
         shop.app.clock.advance(50);
         last = shop.all_deposits();
-        let is_credited = |row: &&sluice::db::deposits::DepositRow| {
+        let is_credited = |row: &&sluice::db::models::deposits::DepositRow| {
             row.state == DepositState::Credited && row.credit_number == 1
         };
         (last.iter().filter(is_credited).count() == count).then_some(())

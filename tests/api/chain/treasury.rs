@@ -4,8 +4,7 @@
 
 use ethers_core::types::{Address, Bytes, H256};
 use serde_json::{Value, json};
-use sluice::db::arrivals as rows;
-use sluice::db::arrivals::ArrivalRow;
+use sluice::db::models::arrivals::{self as rows, ArrivalRow};
 use sluice::domain::deposit::DepositState;
 use sluice::domain::ids::AccountId;
 

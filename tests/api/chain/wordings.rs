@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use ethers_core::types::{H256, U256};
 use serde_json::json;
-use sluice::db::deposits::of_transaction;
-use sluice::db::{chain_providers, chains};
+use sluice::db::models::deposits::of_transaction;
+use sluice::db::models::{chain_providers, chains};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::DepositState;
 use sluice::domain::evm::{ChainId, TxHash};

@@ -2,9 +2,9 @@
 
 use diesel::RunQueryDsl;
 use serde_json::json;
-use sluice::db::accounts;
-use sluice::db::deposit_refunds::{self, RefundRow};
-use sluice::db::deposits::{self, DepositRow};
+use sluice::db::models::accounts;
+use sluice::db::models::deposit_refunds::{self, RefundRow};
+use sluice::db::models::deposits::{self, DepositRow};
 use sluice::db::schema::{deposit_refunds as deposit_refunds_table, deposits as deposits_table};
 use sluice::domain::account_status::AccountStatus;
 use sluice::domain::clock::UnixMillis;

@@ -2,7 +2,7 @@
 //! text as markup.
 
 use serde_json::json;
-use sluice::db::deposits;
+use sluice::db::models::deposits;
 
 use super::with_chain;
 use crate::support::app::{Account, TestApp};

@@ -2,7 +2,7 @@
 
 use diesel::Connection;
 use serde_json::{Value, json};
-use sluice::db::arrivals::{self as rows, AddressBalanceRow, ArrivalRow};
+use sluice::db::models::arrivals::{self as rows, AddressBalanceRow, ArrivalRow};
 use sluice::deposits::{addresses, arrivals};
 use sluice::domain::evm::{ChainId, EvmAddress, RawAmount, TxHash};
 use sluice::domain::xpub::Xpub;
@@ -60,7 +60,7 @@ fn what_arrived_is_listed_with_its_account_and_goes_with_it() {
     assert!(!table.contains(&one.public_id), "{table}");
     assert!(desk.ok(&["arrivals"]).contains("1.5 coins"));
 
-    let email = sluice::db::accounts::get(&mut desk.conn, one.id).unwrap().unwrap().email;
+    let email = sluice::db::models::accounts::get(&mut desk.conn, one.id).unwrap().unwrap().email;
     let key = Desk::key();
     desk.conn.transaction(|conn| sluice::db::erasure::erase(conn, &key, one.id, &email)).unwrap();
     let left = desk.json(&["arrivals"]);

@@ -1,8 +1,8 @@
 //! `sluice deposit cases`: what a person sees of a case, and decides.
 
 use serde_json::json;
-use sluice::db::deposit_cases::{self, CaseRow};
-use sluice::db::{audit, chains};
+use sluice::db::models::deposit_cases::{self, CaseRow};
+use sluice::db::models::{audit, chains};
 use sluice::deposits::cases;
 use sluice::domain::deposit::DepositState;
 use sluice::domain::deposit_case::{CaseKind, CaseState};

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use serde_json::json;
-use sluice::db::deposits::DepositRow;
+use sluice::db::models::deposits::DepositRow;
 use sluice::db::schema::audit_log;
 use sluice::domain::deposit::{DepositReason, DepositState};
 

@@ -141,7 +141,7 @@ fn days_are_whole_and_pages_join() {
         row.public_id = format!("dep_many_{number}");
         row.ordinal = number.into();
         row.chain_id = ChainId(GONE);
-        sluice::db::deposits::insert(&mut desk.conn, &row).unwrap();
+        sluice::db::models::deposits::insert(&mut desk.conn, &row).unwrap();
     }
     let all = export(&desk, &[]);
     assert_eq!(all.len(), 1004);

@@ -1,9 +1,9 @@
 //! Deposits, chains and claims as the command line lists and shows them.
 
 use serde_json::{Value, json};
-use sluice::db::chains::{self, ChainRow};
-use sluice::db::deposit_claims::{self, ClaimRow};
-use sluice::db::deposits;
+use sluice::db::models::chains::{self, ChainRow};
+use sluice::db::models::deposit_claims::{self, ClaimRow};
+use sluice::db::models::deposits;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
 use sluice::domain::evm::{ChainId, EvmAddress, RawAmount, TxHash};
@@ -237,7 +237,7 @@ fn chains_tell_what_is_wrong_and_what_waits() {
 
 #[test]
 fn chains_are_listed_with_what_their_providers_are_asked_and_refuse() {
-    use sluice::db::chain_providers::{self, ProviderRow};
+    use sluice::db::models::chain_providers::{self, ProviderRow};
     let mut desk = Desk::new();
     desk.chain(|row| row.status_detail = Some("USDT: the token calls itself \"USD₮0\"".to_owned()));
     let plain = ProviderRow {

@@ -3,8 +3,8 @@
 use std::sync::Barrier;
 
 use serde_json::json;
-use sluice::db::chains::{self, ChainRow};
-use sluice::db::deposits::{self, DepositRow};
+use sluice::db::models::chains::{self, ChainRow};
+use sluice::db::models::deposits::{self, DepositRow};
 use sluice::deposits::credit;
 use sluice::deposits::refund::{self, Refunded};
 use sluice::domain::deposit::DepositState;
@@ -280,7 +280,7 @@ fn spend(desk: &mut Desk, account: &Account, nanos: i64) -> i64 {
 }
 
 fn reserve(conn: &mut sluice::db::AnyConnection, account: &Account, dollars: i64) -> i64 {
-    let keys = sluice::db::api_keys::of_account(conn, account.id).unwrap();
+    let keys = sluice::db::models::api_keys::of_account(conn, account.id).unwrap();
     let granted = (0..dollars).filter(|_| {
         let id = RequestId::new(NOON).unwrap();
         let command = Command::Reserve {

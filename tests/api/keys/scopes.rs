@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel::sql_types::Binary;
 use serde_json::{Value, json};
-use sluice::db::api_keys;
+use sluice::db::models::api_keys;
 use sluice::db::schema::accounts;
 use sluice::domain::key_scopes::{Scope, Scopes};
 

@@ -161,7 +161,7 @@ fn a_broken_connection_holds_up_neither_the_other_mails_nor_a_stop() {
     let (database, _folder) = app.finish();
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     // They are still there for the next start.
-    assert_eq!(sluice::db::outbox::waiting(&mut database.connect()).unwrap(), 3);
+    assert_eq!(sluice::db::models::outbox::waiting(&mut database.connect()).unwrap(), 3);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn p5_no_log_has_an_address_a_servers_words_or_the_password() {
     let process = Process::start(builder, &[]);
     let now = sluice::domain::clock::Clock::System.now();
     for to in ["refuse@canary.example", "defer-9@canary.example", "drop-9@canary.example"] {
-        let mail = sluice::db::outbox::NewMail {
+        let mail = sluice::db::models::outbox::NewMail {
             kind: MailKind::PasswordChanged,
             reference: to.to_owned(),
             account_id: None,
@@ -207,7 +207,7 @@ fn p5_no_log_has_an_address_a_servers_words_or_the_password() {
             params: serde_json::json!({}),
         };
         let mut conn = process.database.connect();
-        assert!(sluice::db::outbox::enqueue(&mut conn, &mail, now).unwrap());
+        assert!(sluice::db::models::outbox::enqueue(&mut conn, &mail, now).unwrap());
     }
     let log = eventually("three failures", || {
         let log = process.log();

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use serde_json::json;
 use sluice::accounts::identity::unsubscribe;
-use sluice::db::credentials_epoch::{self, Kept};
+use sluice::db::models::credentials_epoch::{self, Kept};
 use sluice::db::schema::{accounts, unsubscribe_tokens};
 use sluice::domain::mail::MailKind;
 
@@ -125,8 +125,8 @@ fn p15_dead_links_all_look_the_same() {
     let (account, moved, erased) = (app.account("1"), app.account("1"), app.account("0"));
     let links = [&account, &moved, &erased].map(|account| link(&app, account));
     app.db(|conn| {
-        sluice::db::unsubscribe_tokens::remove_of_account(conn, moved.id).unwrap();
-        sluice::db::unsubscribe_tokens::remove_of_account(conn, erased.id).unwrap();
+        sluice::db::models::unsubscribe_tokens::remove_of_account(conn, moved.id).unwrap();
+        sluice::db::models::unsubscribe_tokens::remove_of_account(conn, erased.id).unwrap();
     });
     app.clock.advance(30 * 24 * 60 * 60 * 1000);
     let invented = format!("/unsubscribe?token=mail_{}", "a".repeat(52));

@@ -6,8 +6,9 @@ use diesel::prelude::*;
 use serde_json::{Value, json};
 use sluice::accounts;
 use sluice::accounts::identity::email_tokens::{self, LinkPurpose, TokenHolder};
+use sluice::db::models::{credentials_epoch, outbox};
 use sluice::db::schema::{outbox as outbox_table, sessions};
-use sluice::db::{DbError, credentials_epoch, outbox, transaction};
+use sluice::db::{DbError, transaction};
 use sluice::domain::ids::AccountId;
 use sluice::domain::mail::MailKind;
 

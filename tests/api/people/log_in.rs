@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sluice::accounts;
-use sluice::db::credentials;
+use sluice::db::models::credentials;
 
 use super::app_for_many_log_ins;
 use crate::support::app::TestApp;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sluice::accounts::identity::email_tokens::LinkPurpose;
-use sluice::db::credentials;
+use sluice::db::models::credentials;
 
 use crate::support::app::{Builder, TestApp};
 use crate::support::people::PASSWORD;

@@ -3,8 +3,9 @@
 use diesel::prelude::*;
 use sluice::accounts::deletion::tombstones::TombstoneError;
 use sluice::app::{ShutdownSignals, StartError};
+use sluice::db::AnyConnection;
+use sluice::db::models::credentials;
 use sluice::db::schema::accounts;
-use sluice::db::{AnyConnection, credentials};
 use sluice::domain::clock::Clock;
 use sluice::domain::ids::AccountId;
 

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde_json::json;
-use sluice::db::credentials;
+use sluice::db::models::credentials;
 use sluice::domain::evm::to_hex;
 
 use crate::support::app::{Builder, open_account};
@@ -133,8 +133,9 @@ fn p2_a_password_is_kept_as_bcrypt_at_the_cost_in_force() {
     );
     let body = json!({ "token": link, "password": FIRST });
     app.post("/api/v1/accounts/confirm", &body).session();
-    let known = app
-        .db(|conn| sluice::db::credentials::of_address(conn, "new@example.org").unwrap().unwrap());
+    let known = app.db(|conn| {
+        sluice::db::models::credentials::of_address(conn, "new@example.org").unwrap().unwrap()
+    });
     let hash = known.password_hash.unwrap();
     assert!(hash.starts_with("$2b$12$") && hash.len() == 60, "{hash}");
     assert!(bcrypt::verify(FIRST, &hash).unwrap());

@@ -84,7 +84,8 @@ impl Stage {
     fn settle(&self) {
         let mut conn = self.process.database.connect();
         eventually("every exchange to be settled", || {
-            let rows = sluice::db::usage_logs::latest(&mut conn, self.account.id, 1000).unwrap();
+            let rows =
+                sluice::db::models::usage_logs::latest(&mut conn, self.account.id, 1000).unwrap();
             (rows.len() == self.count).then_some(())
         });
     }

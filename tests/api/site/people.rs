@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sluice::db::wallets::{self, WalletRow};
+use sluice::db::models::wallets::{self, WalletRow};
 use sluice::domain::clock::UnixMillis;
 
 use super::{app, builder};

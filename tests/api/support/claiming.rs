@@ -2,8 +2,8 @@
 //! contracts.
 
 use ethers_core::types::{Address, H256};
-use sluice::db::deposit_claims::{self, ClaimRow};
-use sluice::db::wallets::{self, WalletRow};
+use sluice::db::models::deposit_claims::{self, ClaimRow};
+use sluice::db::models::wallets::{self, WalletRow};
 use sluice::deposits::claims::{self, Submitted};
 use sluice::domain::deposit::{ClaimReason, ClaimState};
 use sluice::domain::evm::{ChainId, EvmAddress, TxHash};

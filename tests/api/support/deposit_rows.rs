@@ -1,7 +1,7 @@
 //! Rows of deposits, and of claims, that no chain has made.
 
-use sluice::db::deposit_claims::ClaimRow;
-use sluice::db::deposits::DepositRow;
+use sluice::db::models::deposit_claims::ClaimRow;
+use sluice::db::models::deposits::DepositRow;
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{ClaimState, DepositReason, DepositState};
 use sluice::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use serde_json::Value;
 use sluice::accounts::identity::sessions;
-use sluice::db::api_keys::{self, ApiKeyRow};
+use sluice::db::models::api_keys::{self, ApiKeyRow};
 use sluice::db::schema::accounts;
 
 use super::app::{Account, TestApp};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
-use sluice::db::outbox::{self, NewMail};
+use sluice::db::models::outbox::{self, NewMail};
 use sluice::domain::ids::AccountId;
 use sluice::domain::mail::MailKind;
 use tempfile::TempDir;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use sluice::accounts;
 use sluice::accounts::identity::email_tokens::{self, LinkPurpose, TokenHolder};
 use sluice::accounts::identity::sessions;
-use sluice::db::credentials_epoch::Kept;
-use sluice::db::{credentials, credentials_epoch};
+use sluice::db::models::credentials;
+use sluice::db::models::credentials_epoch::{self, Kept};
 use sluice::domain::ids::{AccountId, public_id};
 use totp_rs::{Builder, Totp};
 

@@ -1,6 +1,6 @@
 //! Versions of the policy and the terms, published beside the server as the command would.
 
-use sluice::db::policies::PolicyRow;
+use sluice::db::models::policies::PolicyRow;
 use sluice::domain::clock::UtcDay;
 use sluice::domain::policy::PolicyKind;
 use sluice::policies::{PolicyDraft, PolicyError, Published, publish};

@@ -1,6 +1,6 @@
 //! Rows of wallets that nobody has proven.
 
-use sluice::db::wallets::{EVERY_CHAIN, WalletRow};
+use sluice::db::models::wallets::{EVERY_CHAIN, WalletRow};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::evm::EvmAddress;
 use sluice::domain::ids::AccountId;

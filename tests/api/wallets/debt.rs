@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use sluice::accounts::deletion::closing;
-use sluice::db::accounts;
+use sluice::db::models::accounts;
 use sluice::db::schema::{audit_log, deposit_tombstones};
 
 use super::Desk;

@@ -3,19 +3,19 @@
 
 use serde_json::{Value, json};
 
-use crate::db::accounts::AccountRow;
-use crate::db::api_keys::ApiKeyRow;
 use crate::db::archive::OtherColumns;
-use crate::db::arrivals::ArrivalRow;
-use crate::db::audit::AuditRow;
 use crate::db::books::{PassRow, ReservationRow};
-use crate::db::deposit_addresses::AddressRow;
-use crate::db::deposit_claims::ClaimRow;
-use crate::db::deposit_refunds::RefundRow;
-use crate::db::deposits::DepositRow;
-use crate::db::outbox::OutboxRow;
-use crate::db::sessions::SessionRow;
-use crate::db::wallets::{ChallengeRow, EVERY_CHAIN, WalletRow};
+use crate::db::models::accounts::AccountRow;
+use crate::db::models::api_keys::ApiKeyRow;
+use crate::db::models::arrivals::ArrivalRow;
+use crate::db::models::audit::AuditRow;
+use crate::db::models::deposit_addresses::AddressRow;
+use crate::db::models::deposit_claims::ClaimRow;
+use crate::db::models::deposit_refunds::RefundRow;
+use crate::db::models::deposits::DepositRow;
+use crate::db::models::outbox::OutboxRow;
+use crate::db::models::sessions::SessionRow;
+use crate::db::models::wallets::{ChallengeRow, EVERY_CHAIN, WalletRow};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::to_hex;
 use crate::domain::money::NanoUsd;

@@ -4,7 +4,7 @@
 
 use super::at_claim_priority;
 use crate::chain::logs::{TokenLog, any_token_logs};
-use crate::db::arrivals::{self as rows, ArrivalRow};
+use crate::db::models::arrivals::{self as rows, ArrivalRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::recipients::Recipients;
 use crate::deposits::watcher::observe::View;

@@ -146,7 +146,8 @@ impl<'a> Person<'a> {
     /// A key and what it is used for.
     fn spend(&self) {
         let mut conn = self.stage.process.database.connect();
-        let known = sluice::db::credentials::of_address(&mut conn, &self.email).unwrap().unwrap();
+        let known =
+            sluice::db::models::credentials::of_address(&mut conn, &self.email).unwrap().unwrap();
         credit(&mut conn, known.account_id(), 5_000_000_000);
         let made = self.sends("/keys", "/keys", &[("name", KEY_NAME), ("scopes", "inference")]);
         let key = between(&made, "id=\"secret\" class=\"whole secret\">", "<");
@@ -209,7 +210,8 @@ impl<'a> Person<'a> {
     /// Turns notices off as a mail program does, and looks at what was published.
     fn unsubscribe(&self) {
         let mut conn = self.stage.process.database.connect();
-        let known = sluice::db::credentials::of_address(&mut conn, &self.email).unwrap().unwrap();
+        let known =
+            sluice::db::models::credentials::of_address(&mut conn, &self.email).unwrap().unwrap();
         let (day, now) = (std::time::Duration::from_hours(24), Clock::System.now());
         let token = unsubscribe::issue(&mut conn, known.account_id(), day, now).unwrap();
         self.stage.plant_token("a link that turns notices off", token.reveal());

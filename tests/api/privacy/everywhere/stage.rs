@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sluice::accounts::identity::sessions;
 use sluice::config::Settings;
-use sluice::db::usage_logs;
+use sluice::db::models::usage_logs;
 use sluice::domain::clock::Clock;
 use sluice::domain::ids::AccountId;
 
@@ -241,7 +241,7 @@ impl Stage {
                 .then_some(())
         });
         eventually("the mail to be out", || {
-            (sluice::db::outbox::waiting(&mut conn).unwrap() == 0).then_some(())
+            (sluice::db::models::outbox::waiting(&mut conn).unwrap() == 0).then_some(())
         });
         assert!(!usage_logs::latest(&mut conn, self.flooder.id, 10).unwrap().is_empty());
     }

@@ -4,8 +4,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::audit_log;
-use super::{AnyConnection, DbError};
+use crate::db::schema::audit_log;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 

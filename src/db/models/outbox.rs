@@ -4,8 +4,9 @@
 
 use diesel::prelude::*;
 
-use super::schema::{accounts, outbox};
-use super::{AnyConnection, DbError, credentials, credentials_epoch, transaction};
+use super::{credentials, credentials_epoch};
+use crate::db::schema::{accounts, outbox};
+use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::mail::{MailKind, MailLine};

@@ -3,8 +3,9 @@
 
 use diesel::prelude::*;
 
-use super::schema::{accounts, log_in_steps};
-use super::{AnyConnection, DbError, credentials_epoch};
+use super::credentials_epoch;
+use crate::db::schema::{accounts, log_in_steps};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::TokenHash;

@@ -3,8 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::{accounts, reservations};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{accounts, reservations};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;

@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::{accounts, unsubscribe_tokens};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{accounts, unsubscribe_tokens};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::secret_token::TokenHash;

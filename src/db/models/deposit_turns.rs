@@ -5,9 +5,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
 
 use super::deposits::DepositRow;
-use super::schema::{deposit_addresses, deposits, wallets};
 use super::wallets::{EVERY_CHAIN, WalletRow};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{deposit_addresses, deposits, wallets};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::{ChainId, EvmAddress, TxHash};

@@ -3,8 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::accounts;
-use super::{AnyConnection, DbError};
+use crate::db::schema::accounts;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 

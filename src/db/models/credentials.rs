@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::credentials_epoch::{self, Kept};
-use super::schema::{accounts, sessions};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{accounts, sessions};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::email_address;

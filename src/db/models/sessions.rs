@@ -3,8 +3,9 @@
 
 use diesel::prelude::*;
 
-use super::schema::{accounts, sessions};
-use super::{AnyConnection, DbError, credentials_epoch};
+use super::credentials_epoch;
+use crate::db::schema::{accounts, sessions};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;

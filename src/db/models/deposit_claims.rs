@@ -4,8 +4,8 @@
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::schema::deposit_claims;
-use super::{AnyConnection, DbError};
+use crate::db::schema::deposit_claims;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{ClaimReason, ClaimState};
 use crate::domain::evm::{ChainId, TxHash};

@@ -5,8 +5,8 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::deposits::DepositRow;
-use super::schema::{accounts, deposit_tombstones, deposits, secret_checks, wallets};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{accounts, deposit_tombstones, deposits, secret_checks, wallets};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::{EvmAddress, RawAmount};
 use crate::domain::ids::AccountId;

@@ -3,8 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::{deposit_addresses, derivation_counters};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{deposit_addresses, derivation_counters};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::EvmAddress;
 use crate::domain::ids::AccountId;

@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::recovery_codes;
-use super::{AnyConnection, DbError};
+use crate::db::schema::recovery_codes;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::ids::AccountId;
 
 /// Puts these codes in the place of those that the account had.

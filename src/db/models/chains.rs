@@ -5,8 +5,8 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::deposit_cases::{self, CaseRow};
-use super::schema::{chain_blocks, chain_candidates, chains, deposit_claims, deposits};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{chain_blocks, chain_candidates, chains, deposit_claims, deposits};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
 use crate::domain::deposit_case::{CaseKind, CaseState};

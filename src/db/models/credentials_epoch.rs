@@ -4,8 +4,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::{accounts, email_tokens, log_in_steps, outbox, sessions};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{accounts, email_tokens, log_in_steps, outbox, sessions};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::email_address::spellings;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::MailKind;

@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::schema::ledger_entries;
-use super::{AnyConnection, DbError};
+use crate::db::schema::ledger_entries;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::entry_kind::EntryKind;
 use crate::domain::ids::AccountId;

@@ -5,9 +5,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::api_keys::ShownName;
-use super::books::UsageRow;
-use super::schema::{api_keys, usage_logs};
-use super::{AnyConnection, DbError};
+use crate::db::books::UsageRow;
+use crate::db::schema::{api_keys, usage_logs};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;

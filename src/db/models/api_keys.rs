@@ -8,9 +8,9 @@ use diesel::deserialize::{self, FromSql};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use super::books::keys::SpendingColumns;
-use super::schema::{accounts, api_keys};
-use super::{AnyConnection, DbError};
+use crate::db::books::keys::SpendingColumns;
+use crate::db::schema::{accounts, api_keys};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::account_status::AccountStatus;
 use crate::domain::api_key::ApiKeyHash;
 use crate::domain::clock::UnixMillis;

@@ -3,8 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::attempts;
-use super::{AnyConnection, DbError};
+use crate::db::schema::attempts;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 
 /// What was counted in a window that is open.

@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::chain_providers;
-use super::{AnyConnection, DbError};
+use crate::db::schema::chain_providers;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::ChainId;
 

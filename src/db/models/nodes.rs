@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use super::compatibility::{GENERATION, VERSION};
-use super::schema::{nodes, reservations};
-use super::{AnyConnection, DbError, time};
+use crate::db::compatibility::{GENERATION, VERSION};
+use crate::db::schema::{nodes, reservations};
+use crate::db::{AnyConnection, DbError, time};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::AccountId;
 

@@ -4,8 +4,8 @@
 use diesel::prelude::*;
 
 use super::deposits::DepositRow;
-use super::schema::{deposit_cases, deposit_claims, deposits};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{deposit_cases, deposit_claims, deposits};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit_case::{CaseKind, CaseState};
 use crate::domain::evm::{ChainId, TxHash};

@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::accounts;
-use super::{AnyConnection, DbError};
+use crate::db::schema::accounts;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::deposits::DepositRow;
-use super::schema::deposit_refunds;
-use super::{AnyConnection, DbError};
+use crate::db::schema::deposit_refunds;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::TxHash;
 use crate::domain::money::NanoUsd;

@@ -3,8 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::{deposit_refunds, deposits};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{deposit_refunds, deposits};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState};
 use crate::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};

@@ -3,8 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::{accounts, policy_versions};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{accounts, policy_versions};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::ids::AccountId;
 use crate::domain::policy::{PolicyKind, PolicyVersion};

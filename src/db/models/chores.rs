@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::chores;
-use super::{AnyConnection, DbError};
+use crate::db::schema::chores;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 
 /// When a chore was last done to its end; `None` if never.

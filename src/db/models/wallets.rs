@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::{wallet_challenges, wallets};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{wallet_challenges, wallets};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::AccountId;

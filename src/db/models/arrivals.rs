@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::schema::{address_balances, deposit_addresses, deposit_arrivals, deposits};
-use super::{AnyConnection, DbError};
+use crate::db::schema::{address_balances, deposit_addresses, deposit_arrivals, deposits};
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::{ChainId, EvmAddress, RawAmount, TxHash};

@@ -1,0 +1,32 @@
+//! One file for each table: its rows, and the queries on them.
+
+pub mod accounts;
+pub mod api_keys;
+pub mod arrivals;
+pub mod attempts;
+pub mod audit;
+pub mod chain_providers;
+pub mod chains;
+pub mod chores;
+pub mod credentials;
+pub mod credentials_epoch;
+pub mod deposit_addresses;
+pub mod deposit_cases;
+pub mod deposit_claims;
+pub mod deposit_refunds;
+pub mod deposit_turns;
+pub mod deposits;
+pub mod email_tokens;
+pub mod ledger_entries;
+pub mod log_in_steps;
+pub mod nodes;
+pub mod outbox;
+pub mod parked;
+pub mod policies;
+pub mod recovery_codes;
+pub mod sessions;
+pub mod tombstones;
+pub mod unsubscribe_tokens;
+pub mod usage_logs;
+pub mod wallets;
+pub mod wrong_codes;
