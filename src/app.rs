@@ -72,7 +72,8 @@ pub enum StartError {
     Listen(SocketAddr, #[source] std::io::Error),
     /// Descriptors.
     #[error(
-        "server.max_streams = {streams} and idle_connections_max = {idle} need {needed} file descriptors, but the hard limit is {limit}"
+        "server.max_streams = {streams} and idle_connections_max = {idle} need {needed} file \
+         descriptors, but the hard limit is {limit}"
     )]
     Descriptors {
         /// As configured.
@@ -241,7 +242,10 @@ impl Application {
             tracing::error!("the probe's thread has panicked");
         }
         if let Err(error) = give_lease_back(&context) {
-            tracing::warn!(error = %Causes(&error), "the lease could not be given back; it will run out");
+            tracing::warn!(
+                error = %Causes(&error),
+                "the lease could not be given back; it will run out"
+            );
         }
         // Its connections must be closed before the process ends.
         ledger_threads.end();

@@ -3,10 +3,10 @@
 //! | file | what |
 //! |---|---|
 //! | [`endpoint`] | one provider as it is reached, its address a secret |
-//! | [`provider`] | the actor of one provider; calls, answers and errors of JSON-RPC, and the [`Provider`] that is asked |
-//! | [`wire`] | the structs that answers are read into, of which only what is needed must be there |
-//! | [`head`], [`blocks`], [`logs`] | scanning: cheap, on one provider's word, never enough for a credit |
-//! | [`balances`], [`block_trace`] | reasons to look for coins that contracts have sent, and where |
+//! | [`provider`] | the actor of one provider, its handle [`Provider`], calls and errors |
+//! | [`wire`] | the structs of responses; only what is needed must be there |
+//! | [`head`], [`blocks`], [`logs`] | scanning, on one provider's word: never enough for a credit |
+//! | [`balances`], [`block_trace`] | where to look for coins that contracts have sent |
 //! | [`facts`], [`trace`] | everything about one transaction that enters a credit |
 //! | [`quorum`] | what enough providers agree on |
 //! | [`contract`] | questions to contracts: signatures, tokens, feeds |

@@ -66,12 +66,15 @@ pub enum DbError {
     Migrate(Box<dyn std::error::Error + Send + Sync>),
     /// The schema is older than this program.
     #[error(
-        "the database has the schema of an older version: run `sluice migrate` first (docs/operating.md, Upgrading)"
+        "the database has the schema of an older version: run `sluice migrate` first \
+         (docs/operating.md, Upgrading)"
     )]
     Outdated,
     /// The schema lacks what this program needs.
     #[error(
-        "this program (version {}, generation {}) is too old for the database, which version {by} has migrated and which is for generation {oldest} and newer: start that version, or a newer one",
+        "this program (version {}, generation {}) is too old for the database, which version {by} \
+         has migrated and which is for generation {oldest} and newer: start that version, or a \
+         newer one",
         compatibility::VERSION,
         compatibility::GENERATION
     )]
@@ -88,7 +91,9 @@ pub enum DbError {
     Unfinished,
     /// The schema has what this program does not know, and nothing says that it may serve it.
     #[error(
-        "the database has migrations that this program (version {}) does not know ({migrations}), and does not say which programs may serve it: start the version that ran them, or a newer one",
+        "the database has migrations that this program (version {}) does not know ({migrations}), \
+         and does not say which programs may serve it: start the version that ran them, or a \
+         newer one",
         compatibility::VERSION
     )]
     Unfamiliar {
@@ -97,7 +102,10 @@ pub enum DbError {
     },
     /// A migration could not have its locks.
     #[error(
-        "the migration {migration} could not have the tables that it changes in {tries} tries: a transaction holds them, or it failed after that long: see the cause. Look for a transaction that is long in pg_stat_activity, end it, and run `sluice migrate` again; nothing was changed by this migration"
+        "the migration {migration} could not have the tables that it changes in {tries} tries: a \
+         transaction holds them, or it failed after that long: see the cause. Look for a \
+         transaction that is long in pg_stat_activity, end it, and run `sluice migrate` again; \
+         nothing was changed by this migration"
     )]
     MigrationWaits {
         /// Its name.
@@ -128,7 +136,8 @@ pub enum DbError {
     Silent,
     /// The clocks are too far apart.
     #[error(
-        "this machine's clock is {0} ms ahead of the database's (below zero: behind it): set it right first"
+        "this machine's clock is {0} ms ahead of the database's (below zero: behind it): set it \
+         right first"
     )]
     Adrift(i64),
 }

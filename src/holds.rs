@@ -9,11 +9,12 @@
 //!
 //! | part | likely | at most |
 //! |---|---|---|
-//! | text | by classes of bytes ([`calibration`]) | no byte makes more than one token, two letters one |
-//! | a beginning that was sent before | as counted then, at the price of reads ([`prefixes`]) | the same at the dearest price |
-//! | images, documents | as configured; a document by URL may fill the context | the same |
+//! | text | by classes of bytes ([`calibration`]) | one token a byte, or for two letters |
+//! | a prefix sent before | its count, at the price of reads ([`prefixes`]) | at the highest |
+//! | images, documents | as configured; one by URL may fill the context | the same |
 //! | server tools | as configured, for each use | the same |
-//! | output | of a stream a first slice, extended before it is used up; of a JSON call `max_tokens` | the same |
+//! | output of a stream | a first slice, extended before it is used up | the same |
+//! | output of a JSON call | `max_tokens` | the same |
 //!
 //! The prompt is never more than the context of the largest model named. Once the upstream has
 //! counted it, the hold is set to its exact price and nothing is at risk any more.
@@ -278,7 +279,8 @@ mod tests {
         assert!(shared.cached < 10_000 && shared.most >= 20_000, "{shared:?}");
 
         // An image in the prompt: what is encoded cannot be told from dense text behind it.
-        let image = r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgoAAAAN"}}"#;
+        let image = r#"{"type":"image","source":{"type":"base64","media_type":"image/png",
+            "data":"iVBORw0KGgoAAAAN"}}"#;
         let pictured = [image.to_owned(), text(&words, true)];
         teach(&holds, &pictured, 15_000);
         let attack = [image.to_owned(), text(&words, true), text(&dense.repeat(10), true)];

@@ -29,7 +29,8 @@ pub enum PolicyError {
     Control(usize),
     /// Whoever has an account is told beforehand.
     #[error(
-        "a significant change must be announced before it is in force: choose a day after today, {0}"
+        "a significant change must be announced before it is in force: choose a day after today, \
+         {0}"
     )]
     TooSoon(UtcDay),
     /// Probably a slip.

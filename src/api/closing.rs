@@ -31,7 +31,8 @@ pub(super) struct Wish {
 unprintable!(Wish);
 
 impl Fields for Wish {
-    const FIELDS: &'static str = "password (text), code (text, with two-factor authentication), waive_balance (true or false)";
+    const FIELDS: &'static str = "password (text), code (text, with two-factor authentication), \
+        waive_balance (true or false)";
 }
 
 /// An account being deleted.
@@ -52,7 +53,8 @@ pub(super) struct Closing {
         (status = 202, description = "The deletion is scheduled and confirmed by email."),
         (status = 401, description = "`code_required` or `wrong_code`."),
         (status = 403, description = "`wrong_password`."),
-        (status = 409, description = "`balance_left`: ask for a refund, or give it up with `waive_balance`."),
+        (status = 409,
+            description = "`balance_left`: ask for a refund, or give it up with `waive_balance`."),
         (status = 429, description = "`too_many_attempts`."),
     ),
 )]

@@ -68,12 +68,14 @@ const SHARED: [(&str, &str, &str); 8] = [
     (
         "Forbidden",
         "403",
-        "`insufficient_scope`: the API key has none of the scopes of the operation. `account_suspended`. `csrf_token`: a session cookie without its `x-csrf-token`.",
+        "`insufficient_scope`: the API key has none of the scopes of the operation. \
+         `account_suspended`. `csrf_token`: a session cookie without its `x-csrf-token`.",
     ),
     (
         "SessionRequired",
         "403",
-        "`session_required`: API keys cannot do this. `account_suspended`. `csrf_token`: a session cookie without its `x-csrf-token`.",
+        "`session_required`: API keys cannot do this. `account_suspended`. `csrf_token`: a \
+         session cookie without its `x-csrf-token`.",
     ),
     ("BodyLate", "408", "`request_timeout`: the body did not arrive in time."),
     ("BodyTooLarge", "413", "`body_too_large`: more than 64 KiB."),

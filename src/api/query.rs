@@ -21,7 +21,8 @@ const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 500;
 
 /// What is said of a time that is none.
-const BAD_TIME: &str = "`from` and `to` must be days (2026-11-22) or times (2026-11-22T12:00:00Z), with `from` not after `to`.";
+const BAD_TIME: &str = "`from` and `to` must be days (2026-11-22) or times \
+    (2026-11-22T12:00:00Z), with `from` not after `to`.";
 
 /// What is said of a format that is none.
 pub(super) const BAD_FORMAT: Refusal = Refusal::Query("`format` must be csv or jsonl.");

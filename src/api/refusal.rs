@@ -1,6 +1,8 @@
 //! Why a request to `/api/v1` is refused: the one place where a refusal becomes a status, a word
 //! and a sentence.
 
+mod from;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -13,8 +15,6 @@ use utoipa::ToSchema;
 use super::respond::{begin, json};
 use crate::accounts::identity::AuthError;
 use crate::accounts::keys::KeyError;
-use crate::db::DbError;
-use crate::deposits::DepositError;
 use crate::deposits::proof_error::ProofError;
 use crate::domain::api_error::ApiError;
 use crate::domain::evm::{AddressError, WrittenHashError};
@@ -179,7 +179,8 @@ impl Refusal {
                 ..told(
                     503,
                     "chain_unavailable",
-                    "The chain is unavailable, so this wallet cannot be checked now. Request a new message later.",
+                    "The chain is unavailable, so this wallet cannot be checked now. Request a \
+                     new message later.",
                 )
             },
             Self::Unavailable => told(
@@ -205,7 +206,8 @@ impl Refusal {
                 told(409, "too_many_wallets", message.into(), None)
             }
             Self::WalletInDebt => {
-                let message = "An account that had linked this wallet was deleted with a debt. Once the debt is paid, it can be linked again. Contact the operator.";
+                let message = "An account that had linked this wallet was deleted with a debt. \
+                    Once the debt is paid, it can be linked again. Contact the operator.";
                 told(409, "wallet_in_debt", message.into(), None)
             }
             Self::TooManyChallenges => {
@@ -302,7 +304,8 @@ impl Refusal {
             }
             Self::Page(most) => {
                 let message = format!(
-                    "Only `limit` (a number from 1 to {most}) and `before` (the id of a deposit) are allowed."
+                    "Only `limit` (a number from 1 to {most}) and `before` (the id of a deposit) \
+                     are allowed."
                 );
                 told(400, "invalid_page", message, None)
             }
@@ -407,45 +410,4 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.tell().code)
     }
-}
-
-impl From<ApiError> for Refusal {
-    fn from(error: ApiError) -> Self {
-        Self::Shared(error)
-    }
-}
-
-impl From<AuthError> for Refusal {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::Unavailable(error) => unavailable(&error),
-            AuthError::SessionEnded => Self::Unauthenticated,
-            error => Self::People(error),
-        }
-    }
-}
-
-impl From<ProofError> for Refusal {
-    fn from(error: ProofError) -> Self {
-        Self::Proof(error)
-    }
-}
-
-impl From<DepositError> for Refusal {
-    fn from(error: DepositError) -> Self {
-        unavailable(&error)
-    }
-}
-
-impl From<DbError> for Refusal {
-    fn from(error: DbError) -> Self {
-        unavailable(&error)
-    }
-}
-
-/// The chain of causes goes to the log, once, here.
-fn unavailable(error: &(dyn std::error::Error + 'static)) -> Refusal {
-    let error = Causes(error);
-    tracing::error!(%error, "a request to the account API failed");
-    Refusal::Unavailable
 }

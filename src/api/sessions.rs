@@ -85,7 +85,8 @@ pub(super) struct Session {
     responses(
         (status = 201, description = "Logged in."),
         (status = 401,
-            description = "`wrong_credentials`: unknown account or wrong password. `code_required`, `wrong_code`: two-factor authentication."),
+            description = "`wrong_credentials`: unknown account or wrong password. \
+                `code_required`, `wrong_code`: two-factor authentication."),
         (status = 429, description = "`too_many_attempts`: for this account or from this address."),
     ),
 )]
@@ -134,7 +135,8 @@ pub(super) async fn delete_all(
 /// Ends a session.
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{id}", operation_id = "log_out",
-    params(("id" = String, Path, description = "A session (`session_…`), or `current` for the session of this request.")),
+    params(("id" = String, Path, description = "A session (`session_…`), or `current` for the \
+        session of this request.")),
     responses(
         (status = 204, description = "The session has ended."),
         (status = 404, description = "`not_found`: no active session of this account."),

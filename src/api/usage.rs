@@ -78,7 +78,8 @@ pub(super) struct UsagePage {
         (status = 200, description = "A page of the list."),
         (status = 400, description = "`invalid_query`: invalid filters."),
         (status = 404,
-            description = "`not_found`: no such request (`before`) or key (`key`) in this account."),
+            description = "`not_found`: no such request (`before`) or key (`key`) in this \
+                account."),
     ),
 )]
 pub(super) async fn list(

@@ -146,14 +146,21 @@ pub(super) async fn challenge(
             description = "`message_too_long`, `message_malformed`, `message_version`, \
                 `signature_malformed`."),
         (status = 403,
-            description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, `contract_refused`, `deployment_refused`: the signature is not from this wallet, or is for another account."),
+            description = "`other_account`, `signature_wrong`, `wallet_not_deployed`, \
+                `contract_refused`, `deployment_refused`: the signature is not from this wallet, \
+                or is for another account."),
         (status = 404, description = "`unknown_chain`."),
         (status = 409,
-            description = "`nonce_used`: request a new message. `too_many_wallets`: unlink one first. `wallet_in_debt`: it was linked to an account that was deleted with a debt."),
+            description = "`nonce_used`: request a new message. `too_many_wallets`: unlink one \
+                first. `wallet_in_debt`: it was linked to an account that was deleted with a \
+                debt."),
         (status = 422,
-            description = "Not a valid message of this service: `foreign_domain`, `foreign_uri`, `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, `message_not_yet_valid`, `issued_in_future`."),
+            description = "Not a valid message of this service: `foreign_domain`, `foreign_uri`, \
+                `wrong_address`, `wrong_chain`, `unknown_nonce`, `message_expired`, \
+                `message_not_yet_valid`, `issued_in_future`."),
         (status = 503,
-            description = "`chain_unavailable`: a contract wallet cannot be checked on its chain now."),
+            description = "`chain_unavailable`: a contract wallet cannot be checked on its chain \
+                now."),
     ),
 )]
 pub(super) async fn create(

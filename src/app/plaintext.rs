@@ -48,7 +48,8 @@ async fn send_over(http: HttpRequest, settings: Data<Settings>) -> HttpResponse 
             "type": "error",
             "error": {
                 "type": "permission_error",
-                "message": "This address takes no plaintext. Use https, and revoke the key that was sent.",
+                "message": "This address takes no plaintext. Use https, and revoke the key that \
+                    was sent.",
             },
         }));
     }

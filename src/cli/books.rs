@@ -147,7 +147,8 @@ fn document(report: &Report) -> serde_json::Value {
                 "expected": one.expected, "found": one.found })
     });
     let parked = report.parked.iter().map(|row| {
-        json!({ "request": row.id, "account": row.account, "cost": cost_of(row).map(|cost| cost.to_string()),
+        json!({ "request": row.id, "account": row.account,
+            "cost": cost_of(row).map(|cost| cost.to_string()),
                 "held": row.held_nanousd.to_string(),
                 "parked_at": row.parked_at.to_rfc3339_secs(),
                 "reason": row.reason })

@@ -91,7 +91,8 @@ impl Accounts {
             problems.add(&at.key("wrong_codes_max"), reason);
         }
         if self.ipv6_48_factor < self.ipv6_56_factor {
-            let reason = "must not be below ipv6_56_factor: the larger network has the smaller one's clients too";
+            let reason = "must not be below ipv6_56_factor: the larger network has the smaller \
+                one's clients too";
             problems.add(&at.key("ipv6_48_factor"), reason);
         }
     }

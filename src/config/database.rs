@@ -57,7 +57,8 @@ pub enum DatabaseUrlError {
     /// Characters in the user's name or password that have a meaning in a URL: libpq would repeat
     /// parts of it in its refusal.
     #[error(
-        "has a user name or password that is not percent-encoded: write % as %25, / as %2F, @ as %40, ? as %3F and # as %23"
+        "has a user name or password that is not percent-encoded: write % as %25, / as %2F, @ as \
+         %40, ? as %3F and # as %23"
     )]
     Encoding,
 }

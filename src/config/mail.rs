@@ -165,7 +165,8 @@ impl MailSection {
         if self.tls == MailTls::None && !is_loopback {
             problems.add(
                 &at.key("tls"),
-                "must be \"starttls\" or \"tls\": only a server on this host may be reached without TLS",
+                "must be \"starttls\" or \"tls\": only a server on this host may be reached \
+                 without TLS",
             );
             return None;
         }

@@ -226,7 +226,8 @@ fn nano_usd<'de, D: serde::Deserializer<'de>>(from: D) -> Result<i64, D::Error> 
     let text = value::decimal_text(from)?;
     let refusal = || {
         serde::de::Error::custom(format!(
-            "\"{text}\" is not a price: write USD with at most nine decimals, such as \"2.50\", up to 1000000"
+            "\"{text}\" is not a price: write USD with at most nine decimals, such as \"2.50\", \
+             up to 1000000"
         ))
     };
     let nanos = parse_decimal(&text, 9).map_err(|_| refusal())?;

@@ -14,8 +14,9 @@ use super::{DatabaseUrl, LoadPurpose, value};
 use crate::domain::tombstone::TombstoneKey;
 
 /// Why a secret has to be given there.
-const ON_POSTGRES: &str = "is missing: on PostgreSQL all nodes need one secret to remember the deposits of erased accounts \
-     by; give tombstone_secret_env, tombstone_secret_file or tombstone_secret";
+const ON_POSTGRES: &str = "is missing: on PostgreSQL all nodes need one secret to remember the \
+    deposits of erased accounts by; give tombstone_secret_env, tombstone_secret_file or \
+    tombstone_secret";
 
 /// How long things are kept, and when what is over goes.
 #[derive(Clone, Debug, Deserialize)]

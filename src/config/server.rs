@@ -104,7 +104,9 @@ impl Server {
         if !self.listen.ip().is_loopback() && !self.behind_tls_proxy && self.tls().is_none() {
             problems.add(
                 &at.key("listen"),
-                "would carry keys in plaintext beyond this host: set tls_certificate_file and tls_key_file, or put a TLS proxy in front and set behind_tls_proxy = true, or listen on 127.0.0.1",
+                "would carry keys in plaintext beyond this host: set tls_certificate_file and \
+                 tls_key_file, or put a TLS proxy in front and set behind_tls_proxy = true, or \
+                 listen on 127.0.0.1",
             );
         }
         self.check_tls(at, problems);
@@ -118,7 +120,11 @@ impl Server {
             let is_origin =
                 origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if origin != "*" && is_origin.is_none_or(|host| host.is_empty() || host.contains('/')) {
-                problems.add(&at.key("cors_origins"), "each entry is \"*\" or scheme, host and port, such as \"https://app.example.org\"");
+                problems.add(
+                    &at.key("cors_origins"),
+                    "each entry is \"*\" or scheme, host and \
+                    port, such as \"https://app.example.org\"",
+                );
             }
         }
     }

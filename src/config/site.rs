@@ -102,7 +102,8 @@ fn accent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Colour, D::Error>
         return Ok(colour);
     }
     Err(serde::de::Error::custom(format!(
-        "{colour} is too light to be read: choose a darker colour, with a contrast of 4.5 to 1 on {LIGHT_GROUND}"
+        "{colour} is too light to be read: choose a darker colour, with a contrast of 4.5 to 1 on \
+         {LIGHT_GROUND}"
     )))
 }
 

@@ -16,7 +16,8 @@ use super::*;
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 
-const UPSTREAM: &str = "[[upstreams]]\nname = \"primary\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"UPSTREAM_KEY\"\n";
+const UPSTREAM: &str = "[[upstreams]]\nname = \"primary\"\nbase_url = \
+    \"https://api.example.com\"\ncredential_env = \"UPSTREAM_KEY\"\n";
 const SECRET: &str = "sk-canary-5f1d";
 
 struct Folder(TempDir);
@@ -49,9 +50,8 @@ fn the_reference_alone_is_complete_but_for_an_upstream() {
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.server.workers, None);
     assert_eq!(settings.stream.json_head, Duration::from_secs(610));
-    assert!(
-        matches!(&settings.database.url, DatabaseUrl::Sqlite(path) if path == &PathBuf::from("sluice.db"))
-    );
+    assert!(matches!(&settings.database.url,
+            DatabaseUrl::Sqlite(path) if path == &PathBuf::from("sluice.db")));
     assert_eq!(settings.prices.models().count(), 18);
     let errors = load(&Sources::default()).unwrap_err();
     assert_eq!(
@@ -167,7 +167,8 @@ const MISTAKES: [(&str, usize, &str, &str); 65] = [
         "is missing",
     ),
     (
-        "[[upstreams]]\nname = \"a\"\nbase_url = \"http://api.example.com\"\ncredential = \"{S}\"\n",
+        "[[upstreams]]\nname = \"a\"\nbase_url = \"http://api.example.com\"\ncredential = \
+         \"{S}\"\n",
         3,
         "upstreams[0].base_url",
         "must be https",
@@ -185,7 +186,8 @@ const MISTAKES: [(&str, usize, &str, &str); 65] = [
         "must not end in /v1",
     ),
     (
-        "[[upstreams]]\nname = \"a\"\nbase_url = \"https://h\"\ncredential = \"{S}\"\nheaders.Host = \"x\"\n",
+        "[[upstreams]]\nname = \"a\"\nbase_url = \"https://h\"\ncredential = \"{S}\"\n\
+         headers.Host = \"x\"\n",
         5,
         "upstreams[0].headers.Host",
         "does not set itself",
@@ -203,7 +205,8 @@ const MISTAKES: [(&str, usize, &str, &str); 65] = [
         "ABSENT is not set",
     ),
     (
-        "[[upstreams]]\nname = \"a\"\nbase_url = \"https://h\"\ncredential_file = \"/nowhere/key\"\n",
+        "[[upstreams]]\nname = \"a\"\nbase_url = \"https://h\"\ncredential_file = \
+         \"/nowhere/key\"\n",
         4,
         "upstreams[0].credential_file",
         "/nowhere/key cannot be read",
@@ -235,13 +238,15 @@ const MISTAKES: [(&str, usize, &str, &str); 65] = [
     ("{U}egress_proxy = \"http://{S}\"\n", 5, "upstreams[0].egress_proxy", "proxy.example:3128"),
     ("{U}egress_proxy = \"https://u:{S}@h:1\"\n", 5, "upstreams[0].egress_proxy", "proxy.example"),
     (
-        "[[upstreams]]\nname = \"a\"\nbase_url = \"http://h\"\nallow_plaintext = true\nca_file = \"x\"\ncredential = \"{S}\"\n",
+        "[[upstreams]]\nname = \"a\"\nbase_url = \"http://h\"\nallow_plaintext = true\nca_file = \
+         \"x\"\ncredential = \"{S}\"\n",
         5,
         "upstreams[0].ca_file",
         "has no effect",
     ),
     (
-        "{U}[models.\"m-1.0\"]\ndisplay_name = \"M\"\ncreated_at = \"2026-01-01\"\ncontext_tokens = 9\nmax_output_tokens = 9\n",
+        "{U}[models.\"m-1.0\"]\ndisplay_name = \"M\"\ncreated_at = \"2026-01-01\"\ncontext_tokens \
+         = 9\nmax_output_tokens = 9\n",
         5,
         "models.\"m-1.0\".prices",
         "is missing",
@@ -259,13 +264,15 @@ const MISTAKES: [(&str, usize, &str, &str); 65] = [
         "already names claude-sonnet-5",
     ),
     (
-        "{U}[[models.\"claude-opus-5\".prices]]\nfrom = \"2026-02-30\"\ninput = \"1\"\noutput = \"1\"\ncache_write_5m = \"1\"\ncache_write_1h = \"1\"\ncache_read = \"1\"\n",
+        "{U}[[models.\"claude-opus-5\".prices]]\nfrom = \"2026-02-30\"\ninput = \"1\"\noutput = \
+         \"1\"\ncache_write_5m = \"1\"\ncache_write_1h = \"1\"\ncache_read = \"1\"\n",
         6,
         "models.claude-opus-5.prices[0].from",
         "is not a day",
     ),
     (
-        "{U}[[models.\"claude-opus-5\".prices]]\nfrom = \"2026-02-03\"\ninput = \"1,5\"\noutput = \"1\"\ncache_write_5m = \"1\"\ncache_write_1h = \"1\"\ncache_read = \"1\"\n",
+        "{U}[[models.\"claude-opus-5\".prices]]\nfrom = \"2026-02-03\"\ninput = \"1,5\"\noutput = \
+         \"1\"\ncache_write_5m = \"1\"\ncache_write_1h = \"1\"\ncache_read = \"1\"\n",
         7,
         "models.claude-opus-5.prices[0].input",
         "is not a price",
@@ -317,7 +324,8 @@ fn every_mistake_is_named_with_file_line_key_and_reason() {
 
 #[test]
 fn all_mistakes_of_a_file_come_at_once_in_its_order() {
-    let text = "[limits]\nbody_bytes = 1\nbody_idle = 5\n[server]\nlisten = \"x\"\nworkers = \"many\"\n[[upstreams]]\nname = \"a\"\nauth = \"basic\"\n";
+    let text = "[limits]\nbody_bytes = 1\nbody_idle = 5\n[server]\nlisten = \"x\"\nworkers = \
+        \"many\"\n[[upstreams]]\nname = \"a\"\nauth = \"basic\"\n";
     let errors = load_text(text, &[]).unwrap_err();
     let lines: Vec<_> = errors
         .problems
@@ -386,7 +394,10 @@ fn commands_need_no_secret_of_an_upstream() {
 fn what_is_shown_masks_secrets_and_loads_again() {
     let folder = Folder::new();
     let text = format!(
-        "[database]\nurl = \"postgres://u:{SECRET}@localhost/d?sslpassword={SECRET}&x=1\"\n[privacy]\ntombstone_secret_env = \"TOMBSTONES\"\n[[upstreams]]\nname = \"a \\\"b\\\"\"\nbase_url = \"https://h/x/\"\ncredential = \"{SECRET}\"\nmodels = {{ \"claude-opus-5\" = \"o\" }}\n"
+        "[database]\nurl = \"postgres://u:{SECRET}@localhost/d?sslpassword={SECRET}&x=1\"\n\
+         [privacy]\ntombstone_secret_env = \"TOMBSTONES\"\n[[upstreams]]\nname = \"a \\\"b\\\"\"\n\
+         base_url = \"https://h/x/\"\ncredential = \"{SECRET}\"\nmodels = {{ \"claude-opus-5\" = \
+         \"o\" }}\n"
     );
     let tombstones = SECRET.repeat(3);
     let env = [("TOMBSTONES", tombstones.as_str())];

@@ -38,7 +38,8 @@ pub(super) fn check(
             problems.add(&at.key("confirmations"), "must be more than in the previous tier");
         }
         if depth.is_some_and(|depth| tier.confirmations >= depth) {
-            let reason = "must be less than the chain's own confirmations: from then on every deposit is credited";
+            let reason = "must be less than the chain's own confirmations: from then on every \
+                deposit is credited";
             problems.add(&at.key("confirmations"), reason);
         }
         if tier.confirmations > window {

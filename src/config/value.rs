@@ -182,9 +182,11 @@ fn evm_address(text: &str) -> Result<EvmAddress, String> {
     let digits = text.trim().trim_start_matches("0x");
     if digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         // Repeated, it would stand in logs and terminals.
-        return Err("looks like a private key, which Sluice never needs: take it out of this file, and move what it \
-                    holds to another key"
-            .to_owned());
+        return Err(
+            "looks like a private key, which Sluice never needs: take it out of this file, \
+            and move what it holds to another key"
+                .to_owned(),
+        );
     }
     match EvmAddress::parse_written(text) {
         Ok(EvmAddress::ZERO) => Err("must not be the zero address".to_owned()),
@@ -206,7 +208,8 @@ pub(super) fn usd<'de, D: Deserializer<'de>>(from: D) -> Result<NanoUsd, D::Erro
     let text = decimal_text(from)?;
     text.parse().ok().filter(|usd| *usd > NanoUsd::ZERO).ok_or_else(|| {
         D::Error::custom(format!(
-            "\"{text}\" is not an amount: write USD above 0 with at most nine decimals, such as \"2.50\""
+            "\"{text}\" is not an amount: write USD above 0 with at most nine decimals, such as \
+             \"2.50\""
         ))
     })
 }
@@ -216,7 +219,8 @@ pub(super) fn usd_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<NanoUsd,
     let text = decimal_text(from)?;
     text.parse().ok().filter(|usd| *usd >= NanoUsd::ZERO).ok_or_else(|| {
         D::Error::custom(format!(
-            "\"{text}\" is not an amount: write USD from 0 with at most nine decimals, such as \"2.50\""
+            "\"{text}\" is not an amount: write USD from 0 with at most nine decimals, such as \
+             \"2.50\""
         ))
     })
 }

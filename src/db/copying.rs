@@ -47,7 +47,8 @@ pub enum CopyError {
     File(#[source] std::io::Error),
     /// The source is no SQLite database.
     #[error(
-        "the settings name PostgreSQL: what is copied is the SQLite database that database.url names"
+        "the settings name PostgreSQL: what is copied is the SQLite database that database.url \
+         names"
     )]
     NotSqlite,
     /// The target is no PostgreSQL.
@@ -55,7 +56,9 @@ pub enum CopyError {
     NotPostgres,
     /// The source has tables or columns that would stay behind.
     #[error(
-        "version {by} has migrated the SQLite database ({migrations}), which this program (version {}) does not know whole, and so would not copy whole: copy with version {by}, or a newer one",
+        "version {by} has migrated the SQLite database ({migrations}), which this program \
+         (version {}) does not know whole, and so would not copy whole: copy with version {by}, \
+         or a newer one",
         compatibility::VERSION
     )]
     NewerSource {
@@ -378,7 +381,8 @@ fn read_batch(
 /// Ids are not given out twice, nor are those of rows that are gone.
 fn go_on_counting(from: &mut SqliteConnection, into: &mut PgConnection) -> Result<(), CopyError> {
     let sql = "SELECT table_name::text AS word FROM information_schema.columns
-               WHERE table_schema = current_schema() AND column_name = 'id' AND is_identity = 'YES'";
+               WHERE table_schema = current_schema() AND column_name = 'id' AND is_identity =
+               'YES'";
     let counted: Vec<WordRow> = diesel::sql_query(sql).load(into)?;
     for WordRow { word: table } in counted {
         let last = "SELECT seq AS number FROM sqlite_sequence WHERE name = ?";

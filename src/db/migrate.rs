@@ -149,7 +149,8 @@ pub fn prepare(conn: &mut AnyConnection, may: bool) -> Result<(), DbError> {
 fn has_history(conn: &mut AnyConnection) -> Result<bool, DbError> {
     let sql = match conn {
         AnyConnection::Sqlite(_) => {
-            "SELECT COUNT(*) > 0 AS is_held FROM sqlite_master WHERE name = '__diesel_schema_migrations'"
+            "SELECT COUNT(*) > 0 AS is_held FROM sqlite_master WHERE name = \
+             '__diesel_schema_migrations'"
         }
         AnyConnection::Postgres(_) => {
             "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS is_held"

@@ -122,7 +122,8 @@ pub(crate) fn carry_forward(
             let (account_ids, amounts): (Vec<AccountId>, Vec<NanoUsd>) =
                 sums.iter().copied().unzip();
             diesel::sql_query(
-                "INSERT INTO ledger_entries (account_id, kind, reference, amount_nanousd, created_at)
+                "INSERT INTO ledger_entries (account_id, kind, reference, amount_nanousd,
+                    created_at)
                  SELECT added.id, 'carry_forward', added.id::text, added.amount, $3
                  FROM unnest($1, $2) AS added (id, amount)
                  ON CONFLICT (kind, reference) DO UPDATE

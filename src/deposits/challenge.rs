@@ -153,7 +153,8 @@ mod tests {
         let wanted = "gateway.example wants you to sign in with your Ethereum account:
 0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359
 
-Link this wallet to account acct_0123456789abcdefghjkmnpq of Example Gateway. No transaction is sent.
+Link this wallet to account acct_0123456789abcdefghjkmnpq of Example Gateway. \
+No transaction is sent.
 
 URI: https://gateway.example
 Version: 1

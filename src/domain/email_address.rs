@@ -259,7 +259,9 @@ mod tests {
         }
 
         #[test]
-        fn plain_addresses_stay_what_they_were(text in "[a-z0-9+_-]{1,12}(\\.[a-z0-9]{1,5})?@[a-z0-9]{1,9}\\.[a-z]{2,5}") {
+        fn plain_addresses_stay_what_they_were(
+            text in "[a-z0-9+_-]{1,12}(\\.[a-z0-9]{1,5})?@[a-z0-9]{1,9}\\.[a-z]{2,5}",
+        ) {
             prop_assert_eq!(canonical(&text).unwrap(), text);
         }
     }

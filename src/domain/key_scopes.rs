@@ -44,7 +44,8 @@ impl Scope {
         match self {
             Self::Inference => "sends requests to models, and reads its own usage and limits",
             Self::Read => {
-                "reads the account's balance, usage, ledger, keys, deposits and wallets, and changes nothing"
+                "reads the account's balance, usage, ledger, keys, deposits and wallets, and \
+                 changes nothing"
             }
             Self::Billing => {
                 "makes deposits: reads where to pay, submits transactions, links wallets, and \

@@ -28,12 +28,14 @@ pub struct Xpub {
 pub enum XpubError {
     /// It is a private key: whoever reads it owns every deposit.
     #[error(
-        "this is a private key, which must never be on a server: take it out, move the funds of its wallet, and give the extended public key (xpub) instead"
+        "this is a private key, which must never be on a server: take it out, move the funds of \
+         its wallet, and give the extended public key (xpub) instead"
     )]
     Private,
     /// It looks like a seed phrase, which is worth as much.
     #[error(
-        "looks like a seed phrase: take it out, move the funds of its wallet, and give the extended public key (xpub) instead"
+        "looks like a seed phrase: take it out, move the funds of its wallet, and give the \
+         extended public key (xpub) instead"
     )]
     Seed,
     /// It is no extended key, or is mistyped.
@@ -44,7 +46,8 @@ pub enum XpubError {
     Prefix,
     /// It stands elsewhere in its wallet.
     #[error(
-        "must be the key of an account, m/44'/60'/0', or of its receiving branch, m/44'/60'/0'/0; this one has depth {0}"
+        "must be the key of an account, m/44'/60'/0', or of its receiving branch, m/44'/60'/0'/0; \
+         this one has depth {0}"
     )]
     Depth(u8),
     /// It has the depth of an account or branch, but is neither.

@@ -144,7 +144,8 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_was_learned_the_estimate_is_never_above_the_safe_one_nor_far_below(
-            samples in proptest::collection::vec((0_u64..9_000, 0_u64..9_000, 0_u64..20_000), 0..80),
+            samples in proptest::collection::vec((0_u64..9_000, 0_u64..9_000, 0_u64..20_000),
+                0..80),
             words in 0_u64..100_000,
             symbols in 0_u64..100_000,
         ) {

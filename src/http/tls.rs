@@ -130,7 +130,10 @@ async fn watch(
             Err(error) => {
                 refused = Some(found);
                 let error = Causes(&error);
-                tracing::error!(%error, "the changed TLS certificate is not served; the one before it is");
+                tracing::error!(
+                    %error,
+                    "the changed TLS certificate is not served; the one before it is"
+                );
             }
         }
     }

@@ -360,7 +360,10 @@ impl Ledger {
                 submit.reply(Ok(outcome));
             }
             Err(error) => {
-                tracing::error!(error = %Causes(&error), "a settlement can be neither stored nor parked");
+                tracing::error!(
+                    error = %Causes(&error),
+                    "a settlement can be neither stored nor parked"
+                );
                 ctx.run_later(STUCK, move |ledger, ctx| ledger.try_alone(submit, TRIES_MAX, ctx));
             }
         }

@@ -17,7 +17,8 @@ pub struct SandboxArgs {
     pub listen: SocketAddr,
 
     /// Worker threads.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: u16,
 
     /// Keep prompt caches in memory as upstream does: marked prefixes are written, read again
@@ -69,8 +70,8 @@ it has:
 Events are counted from message_start, pings included. Of a JSON answer, cut_at, end_at and
 silent_at let half the body through, and error_at refuses it with 529.
 
-`count_tokens` takes the same scripts and answers input + cache_read + cache_5m + cache_1h, so that a
-count and the answer agree. `max_tokens: 0` is answered with nothing, and warms the caches.
+`count_tokens` takes the same scripts and answers input + cache_read + cache_5m + cache_1h, so
+that a count and the answer agree. `max_tokens: 0` is answered with nothing, and warms the caches.
 ";
 
 fn manual() -> String {

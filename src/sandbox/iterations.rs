@@ -105,7 +105,10 @@ mod tests {
     #[test]
     fn a_fallback_lists_who_declined_with_what_it_wrote() {
         let script = "declined_output=2000;declined_5m=7;cache_5m=9";
-        let creation = |short: u64| json!({ "ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": 0 });
+        let creation = |short: u64| {
+            json!({ "ephemeral_5m_input_tokens": short,
+            "ephemeral_1h_input_tokens": 0 })
+        };
         let expected = json!([
             {
                 "type": "message", "model": "first", "input_tokens": 50_002, "output_tokens": 2000,

@@ -12,7 +12,8 @@ const DARK_CARD: Colour = Colour::new(0x1a, 0x20, 0x21);
 pub(super) fn css(accent: Colour) -> String {
     let dark = lightened(accent);
     format!(
-        ":root{{--accent:{accent};--accent-ink:{};--accent-soft:{};--ground:{LIGHT_GROUND};--card:{WHITE}}}\n\
+        ":root{{--accent:{accent};--accent-ink:{};--accent-soft:{};--ground:{LIGHT_GROUND};\
+         --card:{WHITE}}}\n\
          @media (prefers-color-scheme:dark){{:root{{--accent:{dark};--accent-ink:{DARK_GROUND};\
          --accent-soft:{};--ground:{DARK_GROUND};--card:{DARK_CARD}}}}}\n",
         WHITE,

@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_request_is_counted_by_its_prompt_alone() {
-        let body = r#"{"max_tokens":9,"model":"m","stream":true,"system":"s","messages":[1],"metadata":{},"tools":[]}"#;
+        let body = r#"{"max_tokens":9,"model":"m","stream":true,"system":"s","messages":[1],
+            "metadata":{},"tools":[]}"#;
         let request = UpstreamRequest {
             path_and_query: "/v1/messages?beta=true".to_owned(),
             headers: Vec::new(),

@@ -141,7 +141,8 @@ fn one_archive_of_an_account_is_made_at_a_time_however_long_it_is() {
             ),
             AnyConnection::Postgres(_) => format!(
                 "INSERT INTO audit_log (created_at, action, subject, account_id, detail)
-                 SELECT 0, 'x', 'y', {id}, (SELECT string_agg(md5(random()::text || k || i), '') FROM generate_series(1, 31) AS p (k))
+                 SELECT 0, 'x', 'y', {id}, (SELECT string_agg(md5(random()::text || k || i), '')
+                 FROM generate_series(1, 31) AS p (k))
                  FROM generate_series(1, 30000) AS n (i)"
             ),
         };

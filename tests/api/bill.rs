@@ -79,8 +79,10 @@ fn cases_of_several() -> Vec<Case> {
                 "bill A 04",
                 "claude-fable-5-2",
                 json!({ "input_tokens": 40_000, "output_tokens": 1_200, "iterations": [
-                    { "type": "message", "model": "claude-fable-5-2", "input_tokens": 40_000, "output_tokens": 2_000 },
-                    { "type": "fallback_message", "model": "claude-opus-5-5", "input_tokens": 40_000, "output_tokens": 1_200 },
+                    { "type": "message", "model": "claude-fable-5-2", "input_tokens": 40_000,
+                        "output_tokens": 2_000 },
+                    { "type": "fallback_message", "model": "claude-opus-5-5",
+                        "input_tokens": 40_000, "output_tokens": 1_200 },
                 ] }),
                 40_000 * 8_000 + 2_000 * 40_000 + 40_000 * 4_000 + 1_200 * 20_000,
             )
@@ -92,8 +94,10 @@ fn cases_of_several() -> Vec<Case> {
                 "own: declined before output, and the upstream picked the next",
                 "claude-fable-5-2",
                 json!({ "input_tokens": 100, "output_tokens": 20, "iterations": [
-                    { "type": "message", "model": "claude-fable-5-2", "input_tokens": 100, "output_tokens": 0 },
-                    { "type": "fallback_message", "model": "claude-haiku-4-5", "input_tokens": 100, "output_tokens": 20 },
+                    { "type": "message", "model": "claude-fable-5-2", "input_tokens": 100,
+                        "output_tokens": 0 },
+                    { "type": "fallback_message", "model": "claude-haiku-4-5", "input_tokens": 100,
+                        "output_tokens": 20 },
                 ] }),
                 100 * 1_000 + 20 * 5_000,
             )
@@ -101,7 +105,8 @@ fn cases_of_several() -> Vec<Case> {
         plain(
             "bill A 38",
             "claude-opus-5-5",
-            json!({ "input_tokens": 50, "output_tokens": 100, "cache_creation_input_tokens": 200_000,
+            json!({ "input_tokens": 50, "output_tokens": 100,
+                "cache_creation_input_tokens": 200_000,
                 "fallback_credit": { "status": { "type": "redeemed" } } }),
             50 * 4_000 + 200_000 * 200 + 100 * 20_000,
         ),
@@ -127,7 +132,8 @@ fn cases_of_several() -> Vec<Case> {
                 "security S6",
                 "claude-haiku-4-5",
                 json!({ "input_tokens": 10, "output_tokens": 50, "iterations": vec![
-                    json!({ "type": "compaction", "model": "claude-opus-4-7", "input_tokens": 199_999, "output_tokens": 64_000 });
+                    json!({ "type": "compaction", "model": "claude-opus-4-7",
+                        "input_tokens": 199_999, "output_tokens": 64_000 });
                     2000
                 ] }),
                 10 * 1_000 + 50 * 5_000 + 2 * (199_999 * 1_000 + 50 * 5_000),
@@ -150,7 +156,8 @@ fn answer(case: &Case, exchange: Exchange, is_stream: bool) {
         }
         events.push(sse::event(
             "message_delta",
-            &json!({ "type": "message_delta", "delta": { "stop_reason": case.stop_reason, "stop_sequence": null },
+            &json!({ "type": "message_delta", "delta": { "stop_reason": case.stop_reason,
+                "stop_sequence": null },
                 "usage": case.usage }),
         ));
         events.push(sse::message_stop());
@@ -159,7 +166,8 @@ fn answer(case: &Case, exchange: Exchange, is_stream: bool) {
         let content =
             if case.has_content { json!([{ "type": "text", "text": "Hello" }]) } else { json!([]) };
         let body = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": model,
-            "content": content, "stop_reason": case.stop_reason, "stop_sequence": null, "usage": case.usage });
+            "content": content, "stop_reason": case.stop_reason, "stop_sequence": null,
+                "usage": case.usage });
         exchange.answer_json(&body.to_string());
     }
 }

@@ -1,6 +1,7 @@
 //! The program on the command line: exit codes, words for people, JSON for programs.
 
 use serde_json::{Value, json};
+use sluice::db::models::usage_logs;
 
 use crate::support::app::{Builder, CREDENTIAL, TestApp};
 use crate::support::client::{Connection, Request};
@@ -10,7 +11,8 @@ use crate::support::sandbox::{body, sandbox};
 use crate::support::sse;
 use crate::support::upstream::Upstream;
 
-const UPSTREAM: &str = "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"KEY\"\n";
+const UPSTREAM: &str = "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\n\
+    credential_env = \"KEY\"\n";
 
 /// Text, line, key, part of the reason.
 const MISTAKES: [(&str, usize, &str, &str); 13] = [
@@ -307,17 +309,15 @@ fn a_killed_server_is_settled_by_the_next_one() {
     let later = sluice::domain::clock::Clock::System;
     // On PostgreSQL the dead node's lease has to run out and be forgotten first.
     if process.database.is_postgres() {
-        use diesel::RunQueryDsl;
-        let mut conn = process.database.connect();
-        diesel::sql_query("DELETE FROM nodes").execute(&mut conn).unwrap();
+        use diesel::connection::SimpleConnection as _;
+        process.database.connect().batch_execute("DELETE FROM nodes").unwrap();
     }
     let settings = std::sync::Arc::new(settings.unwrap());
     let (thread, started) = crate::support::app::serve(settings, later, stop.clone());
     started.unwrap();
     let mut conn = process.database.connect();
     let rows = crate::support::wait::eventually("the row", || {
-        let rows = sluice::db::models::usage_logs::latest(&mut conn, account.id, 10).unwrap();
-        (!rows.is_empty()).then_some(rows)
+        Some(usage_logs::latest(&mut conn, account.id, 10).unwrap()).filter(|rows| !rows.is_empty())
     });
     assert_eq!((rows.len(), rows[0].ending.code()), (1, "E12"));
     assert!(rows[0].cost_nanousd.as_nanos() >= crate::support::prices::haiku(1000, 1));

@@ -251,8 +251,7 @@ fn a_second_factor_is_asked_for_before_an_account_is_deleted() {
     let person = Person::new(&app, "0.5");
     app.db(|conn| {
         let id = person.account.id;
-        let key = tombstones(conn, &app.settings);
-        let sealed = key.sealing().seal(&[7; 20], id).unwrap();
+        let sealed = tombstones(conn, &app.settings).sealing().seal(&[7; 20], id).unwrap();
         let (kept, now) = (Kept::All, app.clock.now());
         credentials::enable_totp(conn, id, (&sealed, 0), kept, now).unwrap();
     });

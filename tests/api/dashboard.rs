@@ -22,11 +22,12 @@ fn with_chain(change: impl FnOnce(Builder) -> Builder) -> TestApp {
         format!("[[chains.providers]]\nname = \"{name}\"\nurl = \"{url}\"\n")
     };
     let chain = format!(
-        "[[chains]]\nname = \"base\"\ndisplay_name = \"Base\"\nchain_id = 8453\ntreasury = \"{TREASURY}\"\n"
+        "[[chains]]\nname = \"base\"\ndisplay_name = \"Base\"\nchain_id = 8453\ntreasury = \
+         \"{TREASURY}\"\n"
     );
     let token = format!(
-        "[[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{USDC}\"\ndecimals = 6\nfeed = \"{TREASURY}\"\n\
-         feed_description = \"USDC / USD\"\nheartbeat_secs = 86400\n"
+        "[[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{USDC}\"\ndecimals = 6\nfeed = \
+         \"{TREASURY}\"\nfeed_description = \"USDC / USD\"\nheartbeat_secs = 86400\n"
     );
     let chain = [chain, provider("alpha"), provider("beta"), token].concat();
     change(Builder::new().upstream("sandbox", sandbox()).section(&chain)).start()

@@ -59,7 +59,8 @@ decimals = 6
 "#;
 
 /// What the mnemonic `test test … junk` stretches to.
-const SEED: &str = "0x9dfc3c64c2f8bede1533b6a79f8570e5943e0b8fd1cf77107adf7b72cef42185d564a3aee24cab43f80e3c4538087d70fc824eabbad596a23c97b6ee8322ccc0";
+const SEED: &str = "0x9dfc3c64c2f8bede1533b6a79f8570e5943e0b8fd1cf77107adf7b72ce\
+    f42185d564a3aee24cab43f80e3c4538087d70fc824eabbad596a23c97b6ee8322ccc0";
 
 /// Settings with a chain, a database, and someone who gives commands.
 struct Desk {

@@ -262,11 +262,14 @@ fn p9_postgres_keeps_no_samples_of_columns_that_say_whose_a_row_is() {
     let sampled: Vec<Column> = diesel::sql_query(
         "SELECT attrelid::regclass::text || '.' || attname AS name
          FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT
+         attisdropped
          AND COALESCE(attstattarget, -1) <> 0 AND (atttypid = 'bytea'::regtype
-             OR attname IN ('email', 'public_id', 'recipient', 'params', 'password_hash', 'detail', 'reference'))
+             OR attname IN ('email', 'public_id', 'recipient', 'params', 'password_hash',
+             'detail', 'reference'))
          AND attname NOT IN ('token', 'block_hash', 'price_feed', 'scanned_hash')
-         AND relname NOT IN ('chain_blocks', 'deposit_tombstones', 'policy_versions', 'secret_checks')",
+         AND relname NOT IN ('chain_blocks', 'deposit_tombstones', 'policy_versions',
+         'secret_checks')",
     )
     .load(&mut conn)
     .unwrap();

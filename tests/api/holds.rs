@@ -21,7 +21,8 @@ fn line_of(upstream: &Upstream) -> Builder {
 
 /// A long text, as JSON would have it.
 fn text(bytes: usize) -> Value {
-    json!({ "messages": [{ "role": "user", "content": "words and more words ".repeat(bytes / 21) }] })
+    json!({ "messages": [{ "role": "user",
+        "content": "words and more words ".repeat(bytes / 21) }] })
 }
 
 fn stream(more: &Value) -> String {
@@ -304,7 +305,8 @@ fn tricks() -> Vec<(&'static str, Vec<String>)> {
     let dense: Vec<String> = (0..12_000).map(|n: u32| format!("{n:05x}7Q!")).collect();
     let runs = "x".repeat(96_000);
     let other = "漢字".repeat(16_000);
-    let document = json!([{ "type": "document", "source": { "type": "url", "url": "https://example.org/a.pdf" } }]);
+    let document = json!([{ "type": "document", "source": { "type": "url",
+        "url": "https://example.org/a.pdf" } }]);
     let cold = json!([{ "type": "text", "text": "words of it ".repeat(8_000),
         "cache_control": { "type": "ephemeral", "ttl": "1h" } }]);
     let warm = body("input=0;cache_1h=20000", cold.clone(), 1);

@@ -52,7 +52,8 @@ fn who_has_no_credit_is_refused_before_his_body_and_may_have_a_small_one_counted
             return app.ask(&Request::post(path, long_body(bytes)).key(&broke.key));
         }
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\nanthropic-version: 2023-06-01\r\ntransfer-encoding: chunked\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\nanthropic-version: 2023-06-01\r\n\
+             transfer-encoding: chunked\r\n\r\n",
             broke.key
         );
         let body = long_body(bytes);

@@ -20,7 +20,8 @@ fn a_key_is_made_shown_changed_and_revoked_by_its_owner() {
     let app = TestApp::sandboxed();
     let account = app.account("1.00");
     let limits = json!({
-        "models": ["claude-haiku-4-5-20251001"], "monthly_budget": "5", "total_budget": "12.000000001",
+        "models": ["claude-haiku-4-5-20251001"], "monthly_budget": "5",
+            "total_budget": "12.000000001",
         "requests_per_minute": 100, "max_streams": 7, "expires_at": "2027-01-31T00:00:00+01:00",
     });
     let limited = app.limited(&account, &limits);

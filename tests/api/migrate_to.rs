@@ -31,17 +31,23 @@ const ROWS: i64 = 300;
 
 /// What no server of a test leaves behind.
 const THE_REST: &str = "
-INSERT INTO chains VALUES (1, 1, 1, 2, zeroblob(32), 1, 9223372036854775807, 'ok', 'ünïcode \"quoted\" ''', 'n', 0, 0);
-INSERT INTO chain_blocks VALUES (1, 1, randomblob(32)), (1, 2, randomblob(32)), (10, -3, randomblob(32));
+INSERT INTO chains VALUES (1, 1, 1, 2, zeroblob(32), 1, 9223372036854775807, 'ok', 'ünïcode
+\"quoted\" ''', 'n', 0, 0);
+INSERT INTO chain_blocks VALUES (1, 1, randomblob(32)), (1, 2, randomblob(32)), (10, -3,
+randomblob(32));
 INSERT INTO chain_candidates VALUES (1, randomblob(32), 2, 3, 4);
-INSERT INTO chain_providers VALUES (1, 'it''s', NULL, 'a\\b\nc\u{1}', 1, NULL, 2, 3, 4), (1, '', 1, NULL, NULL, 1, 1, 1, 1);
+INSERT INTO chain_providers VALUES (1, 'it''s', NULL, 'a\\b\nc\u{1}', 1, NULL, 2, 3, 4), (1, '',
+1, NULL, NULL, 1, 1, 1, 1);
 INSERT INTO token_looks VALUES (1, 2, 3);
 INSERT INTO derivation_counters VALUES ('ffffffff', 1);
 INSERT INTO deposit_tombstones VALUES (randomblob(32)), (zeroblob(32));
 INSERT INTO attempts VALUES (randomblob(32), 1, 2);
-INSERT INTO address_balances SELECT 1, address, 2, '123456789012345678901234567890' FROM deposit_addresses;
-INSERT INTO deposit_cases VALUES (7, 'case_7', 1, zeroblob(32), 'claim', 0, 'open', NULL, '', 1, 2, 3);
-INSERT INTO policy_versions VALUES (3, 'terms', 1, 2, 1, 'words', 'body', zeroblob(32), 1, 0, 0, 0, NULL);
+INSERT INTO address_balances SELECT 1, address, 2, '123456789012345678901234567890' FROM
+deposit_addresses;
+INSERT INTO deposit_cases VALUES (7, 'case_7', 1, zeroblob(32), 'claim', 0, 'open', NULL, '', 1,
+2, 3);
+INSERT INTO policy_versions VALUES (3, 'terms', 1, 2, 1, 'words', 'body', zeroblob(32), 1, 0, 0,
+0, NULL);
 INSERT INTO chores VALUES ('nothing', 1) ON CONFLICT DO NOTHING;
 INSERT INTO unsubscribe_tokens SELECT randomblob(32), min(id), 9000000000000 FROM accounts;
 INSERT INTO recovery_codes SELECT min(id), randomblob(32) FROM accounts;
@@ -80,14 +86,21 @@ impl Source {
         let id = self.account.id.0;
         conn.batch_execute(&format!(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
-             INSERT INTO usage_logs (id, account_id, api_key_id, created_at, endpoint, requested_model, input_tokens,
-                 output_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cache_read_tokens, web_searches,
+             INSERT INTO usage_logs (id, account_id, api_key_id, created_at, endpoint,
+             requested_model, input_tokens,
+                 output_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cache_read_tokens,
+                 web_searches,
                  price_version, cost_nanousd, latency_ms, http_status, ending, is_estimated)
-             SELECT 'req_bulk' || i, {id}, (SELECT min(id) FROM api_keys WHERE account_id = {id}), 1795348800000 - i,
-                 'messages', 'claude-haiku-4-5', i, i, 0, 0, 0, 0, 'v', 0, 1, 200, 'E1', i % 2 FROM n;
-             INSERT INTO reservations (id, account_id, api_key_id, node_id, amount_nanousd, record, created_at)
-             SELECT 'req_left', {id}, min(id), 'killed', 0, '{{}}', 0 FROM api_keys WHERE account_id = {id};
-             INSERT INTO accounts (public_id, email, status, available_nanousd, reserved_nanousd, created_at)
+             SELECT 'req_bulk' || i, {id}, (SELECT min(id) FROM api_keys WHERE account_id = {id}),
+             1795348800000 - i,
+                 'messages', 'claude-haiku-4-5', i, i, 0, 0, 0, 0, 'v', 0, 1, 200, 'E1', i % 2
+                 FROM n;
+             INSERT INTO reservations (id, account_id, api_key_id, node_id, amount_nanousd,
+             record, created_at)
+             SELECT 'req_left', {id}, min(id), 'killed', 0, '{{}}', 0 FROM api_keys WHERE
+             account_id = {id};
+             INSERT INTO accounts (public_id, email, status, available_nanousd, reserved_nanousd,
+             created_at)
              VALUES ('acct_gone', 'gone@example.org', 'active', 0, 0, 0);
              DELETE FROM accounts WHERE public_id = 'acct_gone'"
         ))

@@ -90,7 +90,8 @@ fn cli_body() -> String {
         json!({
             "name": format!("tool_{number}"),
             "description": "Reads \"things\" and says what they are.\n".repeat(60),
-            "input_schema": { "type": "object", "properties": { "path": { "type": "string" } }, "required": ["path"] },
+            "input_schema": { "type": "object", "properties": { "path": { "type": "string" } },
+                "required": ["path"] },
         })
     };
     let tools: Vec<Value> = (0..24).map(tool).collect();
@@ -103,7 +104,8 @@ fn cli_body() -> String {
         "tools": tools,
         "thinking": { "type": "adaptive" },
         "metadata": { "user_id": "sandbox:text;input=4;cache_5m=28000;output=350" },
-        "messages": [{ "role": "user", "content": [{ "type": "text", "text": "Hello", "cache_control": { "type": "ephemeral" } }] }],
+        "messages": [{ "role": "user", "content": [{ "type": "text", "text": "Hello",
+            "cache_control": { "type": "ephemeral" } }] }],
     })
     .to_string()
 }
@@ -212,14 +214,18 @@ fn what_is_held_follows_from_the_request() {
     assert!(hour < short + 8_000_000, "{short} {hour}");
     // An image at its ceiling, whatever its base64 weighs.
     let image = json!({ "messages": [{ "role": "user", "content": [{ "type": "image",
-        "source": { "type": "base64", "media_type": "image/png", "data": "A".repeat(400_000) } }] }] });
+        "source": { "type": "base64", "media_type": "image/png",
+            "data": "A".repeat(400_000) } }] }] });
     let seen = hold(image) - plain;
     assert!((5_000_000..5_100_000).contains(&seen), "{seen}");
     // A dearer model named anywhere in the body.
     let fallback = hold(json!({ "fallbacks": [{ "model": "claude-opus-5-5" }] }));
     assert!(fallback >= plain * 4, "{fallback}");
     // Searches, with what they bring in.
-    let searches = |uses: u64| json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": uses }] });
+    let searches = |uses: u64| {
+        json!({ "tools": [{ "type": "web_search_20250305",
+        "name": "web_search", "max_uses": uses }] })
+    };
     let one_more = hold(searches(3)) - hold(searches(2));
     assert_eq!(one_more, 10_000_000 + 20_000 * 1000);
 }
@@ -300,7 +306,8 @@ fn exchanges_of_many_accounts_at_once_all_add_up() {
             let address = app.address;
             std::thread::spawn(move || {
                 for round in 0..15 {
-                    let tools = json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search" }] });
+                    let tools = json!({ "tools": [{ "type": "web_search_20250305",
+                        "name": "web_search" }] });
                     let script = scripts[round % scripts.len()];
                     let body = body_with(MODEL, round % 2 == 0, script, &tools);
                     let request = Request::post("/v1/messages", body).key(&account.key);

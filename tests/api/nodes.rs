@@ -71,7 +71,8 @@ fn what_dead_and_older_nodes_left_is_listed_as_what_is_known_of_it() {
     diesel::insert_into(nodes::table).values(dead).execute(&mut conn).unwrap();
     for (id, node) in [("req_1", "dead_1"), ("req_2", "gone_1"), ("req_3", "gone_1")] {
         let sql = format!(
-            "INSERT INTO reservations (id, account_id, api_key_id, node_id, amount_nanousd, record, created_at)
+            "INSERT INTO reservations (id, account_id, api_key_id, node_id, amount_nanousd,
+                record, created_at)
              SELECT '{id}', account_id, id, '{node}', 0, '{{}}', 0 FROM api_keys"
         );
         conn.batch_execute(&sql).unwrap();

@@ -46,8 +46,7 @@ fn used(output: u64) -> Value {
 }
 
 #[test]
-fn e16_a_settlement_that_is_refused_alone_is_parked_outlives_the_process_and_is_settled_by_a_command()
- {
+fn e16_a_settlement_refused_alone_is_parked_outlives_the_process_and_is_settled_by_a_command() {
     let upstream = Upstream::start();
     let builder = Builder::new().upstream("primary", upstream.address);
     let file = builder.folder.path().join("sluice.toml");

@@ -111,7 +111,8 @@ fn what_is_no_request_is_refused_with_the_field_and_never_its_value() {
         (r#"{"model":7,"max_tokens":5,"messages":[]}"#, "model: "),
         (r#"{"model":"claude-haiku-4-5","max_tokens":"CANARY"}"#, "max_tokens: "),
         (
-            r#"{"model":"claude-haiku-4-5","max_tokens":5,"messages":[{"content":"\ud800CANARY"}]}"#,
+            r#"{"model":"claude-haiku-4-5","max_tokens":5,
+                "messages":[{"content":"\ud800CANARY"}]}"#,
             "",
         ),
     ];

@@ -167,8 +167,9 @@ fn the_request_goes_up_byte_for_byte() {
     let app = TestApp::with(&upstream);
     let account = app.account("5.00");
     // Odd white space, escapes, a repeated inner key, letters beyond ASCII: all of it stays.
-    let body = " {\"messages\" :[ {\"role\":\"user\",\"content\":\"\\u00e9 é 漢\\n\",\"role\":\"user\"}],\r\n\t\
-        \"max_tokens\": 16 , \"model\":\"claude-haiku-4-5\",\"x_unknown\":[1.50,-0,1e2]} \n";
+    let body = " {\"messages\" :[ {\"role\":\"user\",\"content\":\"\\u00e9 é \
+        漢\\n\",\"role\":\"user\"}],\r\n\t\"max_tokens\": 16 , \
+        \"model\":\"claude-haiku-4-5\",\"x_unknown\":[1.50,-0,1e2]} \n";
     let request = Request::post("/v1/messages?beta=true&x=%20y", body).key(&account.key);
     let waiting = app.connect().send(&request);
     let exchange = upstream.next();
@@ -279,12 +280,14 @@ fn a_model_that_the_upstream_names_otherwise_is_spliced_in_and_nothing_else_chan
     let app = Builder::new().upstream_with("primary", &base_url, lines).start();
     let account = app.account("5.00");
     // By its dated name, escaped, with the same text elsewhere.
-    let body = r#"{ "messages":[{"role":"user","content":"claude-haiku-4-5-20251001"}], "model" : "claude-haiku-4-5-2025100\u0031" ,"max_tokens":9}"#;
+    let body = r#"{ "messages":[{"role":"user","content":"claude-haiku-4-5-20251001"}],
+        "model" : "claude-haiku-4-5-2025100\u0031" ,"max_tokens":9}"#;
     let waiting = app.send(&account, body);
     let exchange = upstream.next();
     assert_eq!(
         String::from_utf8_lossy(&exchange.request.body),
-        r#"{ "messages":[{"role":"user","content":"claude-haiku-4-5-20251001"}], "model" : "vendor.\"haiku\"-v1:0" ,"max_tokens":9}"#
+        r#"{ "messages":[{"role":"user","content":"claude-haiku-4-5-20251001"}],
+            "model" : "vendor.\"haiku\"-v1:0" ,"max_tokens":9}"#
     );
     exchange.answer_json(&message(&json!({ "input_tokens": 5, "output_tokens": 7 })));
     waiting.answer(false).finish().expect_ok();

@@ -28,7 +28,8 @@ const EXPANSION: [&str; 5] = [
     "ALTER TABLE reservations ADD COLUMN region BIGINT NOT NULL DEFAULT 7",
     "ALTER TABLE usage_logs ADD COLUMN region BIGINT NOT NULL DEFAULT 7",
     "CREATE TABLE regions (id BIGINT PRIMARY KEY, name TEXT NOT NULL)",
-    "INSERT INTO __diesel_schema_migrations (version, run_on) VALUES ('20991231000000', CURRENT_TIMESTAMP)",
+    "INSERT INTO __diesel_schema_migrations (version, run_on) VALUES ('20991231000000', \
+     CURRENT_TIMESTAMP)",
 ];
 
 fn execute(conn: &mut AnyConnection, all: &[&str]) {
@@ -54,8 +55,9 @@ fn supersede(conn: &mut AnyConnection) {
 /// The sentence about it.
 fn superseded() -> String {
     format!(
-        "this program (version {VERSION}, generation {GENERATION}) is too old for the database, which version 9.9.0 \
-         has migrated and which is for generation {} and newer: start that version, or a newer one",
+        "this program (version {VERSION}, generation {GENERATION}) is too old for the database, \
+         which version 9.9.0 has migrated and which is for generation {} and newer: start that \
+         version, or a newer one",
         GENERATION + 1
     )
 }
@@ -130,7 +132,8 @@ fn a_migration_that_nobody_explains_is_refused() {
         execute(&mut conn, words);
         let refusal = refused_start(&builder);
         let sentence = format!(
-            "that this program (version {VERSION}) does not know (20991231000000), and does not say which"
+            "that this program (version {VERSION}) does not know (20991231000000), and does not \
+             say which"
         );
         assert!(refusal.contains(&sentence), "{refusal}");
         assert!(matches!(migrate::run_pending(&mut conn), Err(DbError::Unfamiliar { .. })));
@@ -264,7 +267,8 @@ fn a_migration_that_fails_briefly_is_tried_once_more() {
     // Its first try fails at once, and its second comes a second later.
     eventually("the pause after the first try", || {
         let sql = "SELECT COUNT(*) AS count FROM pg_stat_activity
-             WHERE datname = current_database() AND query = 'SELECT pg_sleep(1)' AND state = 'active'";
+             WHERE datname = current_database() AND query = 'SELECT pg_sleep(1)' AND state =
+             'active'";
         let pausing: Count = diesel::sql_query(sql).get_result(&mut other).unwrap();
         (pausing.count > 0).then_some(())
     });

@@ -202,7 +202,8 @@ fn sums<'a>(rows: impl Iterator<Item = &'a UsageRow>) -> Value {
         }
     }
     json!({
-        "cost": NanoUsd::from_nanos(cost).to_string(), "input_tokens": sums[0], "output_tokens": sums[1],
+        "cost": NanoUsd::from_nanos(cost).to_string(), "input_tokens": sums[0],
+            "output_tokens": sums[1],
         "cache_write_tokens": sums[2], "cache_read_tokens": sums[3], "requests": sums[4],
     })
 }

@@ -107,8 +107,8 @@ impl Archive {
                 version: FORMAT_VERSION,
                 account_id: account.public_id,
                 made_at: now.to_string(),
-                note: "Each file was read page by page while the service went on: what was added meanwhile may be in \
-                       one file and not in another.",
+                note: "Each file was read page by page while the service went on: what was added \
+                    meanwhile may be in one file and not in another.",
                 files: Vec::new(),
             },
             zip: ZipWriter::new_stream(outlet.clone()),

@@ -33,7 +33,10 @@ pub fn erase_due(
         match erase(conn, (key, debt_forgiven), id, before) {
             Ok(is_erased) => erased = erased.saturating_add(is_erased.into()),
             Err(error) => {
-                tracing::warn!(error = %Causes(&error), "an account cannot be erased yet; trying again");
+                tracing::warn!(
+                    error = %Causes(&error),
+                    "an account cannot be erased yet; trying again"
+                );
             }
         }
     }

@@ -161,13 +161,17 @@ impl Identity {
         .await
     }
 
-    async fn with_both_factors<T: Send + 'static>(
+    async fn with_both_factors<T, F>(
         &self,
         session: &LiveSession,
         (password, code): (SecretString, String),
         client: ClientAddress,
-        work: impl FnOnce(&mut AnyConnection, &Credentials) -> Result<T, AuthError> + Send + 'static,
-    ) -> Result<T, AuthError> {
+        work: F,
+    ) -> Result<T, AuthError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut AnyConnection, &Credentials) -> Result<T, AuthError> + Send + 'static,
+    {
         session.may_change()?;
         let proven = self.reauthenticate(session, password, client).await?;
         if !proven.has_totp() {

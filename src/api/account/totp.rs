@@ -63,9 +63,8 @@ pub(in crate::api) struct Setup {
     /// The key as base 32, for manual entry.
     secret: String,
     /// The key as a link for authenticator apps.
-    #[schema(
-        example = "otpauth://totp/Sluice:someone%40example.org?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Sluice"
-    )]
+    #[schema(example = "otpauth://totp/Sluice:someone%40example.org?\
+            secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Sluice")]
     uri: String,
 }
 
@@ -83,7 +82,8 @@ pub(in crate::api) struct RecoveryCodes {
     post, path = "/api/v1/account/totp", operation_id = "set_up_totp",
     responses(
         (status = 201,
-            description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, 30 seconds)."),
+            description = "The key of an authenticator app (RFC 6238: SHA-1, six digits, 30 \
+                seconds)."),
         (status = 403, description = "`wrong_password`."),
         (status = 409, description = "`totp_enabled`: it is already on."),
         (status = 429, description = "`too_many_attempts`."),
@@ -106,7 +106,8 @@ pub(in crate::api) async fn create(
         (status = 200, description = "Logging in now requires a code."),
         (status = 401, description = "`wrong_code`."),
         (status = 409,
-            description = "`totp_enabled`: it is already on. `totp_missing`: setup was not started."),
+            description = "`totp_enabled`: it is already on. `totp_missing`: setup was not \
+                started."),
     ),
 )]
 pub(in crate::api) async fn enable(

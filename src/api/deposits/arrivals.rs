@@ -43,11 +43,18 @@ fn kinds() -> Object {
     word_of(["coins", "unaccepted_token"], None)
 }
 
-const WAITING: &str = "Coins arrived without a known transaction. They are queued for a search. Submit the hash of their transaction to find them at once.";
-const UNREAD: &str = "Coins arrived from a contract. We are looking for their transaction. Submit its hash to find it at once.";
-const UNFOUND: &str = "Coins arrived, but we did not find their transaction. They are not lost: submit the hash of the transaction, or write to support if you do not have it.";
-const UNREADABLE: &str = "Coins arrived from a contract, and this service cannot read such transactions on this chain. They are not lost: submit the hash of the transaction, and send it to support.";
-const UNACCEPTED: &str = "A token arrived that is not accepted here, so it is not credited. If you sent it, write to support with the transaction hash. If not, it is advertising: do not follow its name anywhere.";
+const WAITING: &str = "Coins arrived without a known transaction. They are queued for a search. \
+    Submit the hash of their transaction to find them at once.";
+const UNREAD: &str = "Coins arrived from a contract. We are looking for their transaction. Submit \
+    its hash to find it at once.";
+const UNFOUND: &str = "Coins arrived, but we did not find their transaction. They are not lost: \
+    submit the hash of the transaction, or write to support if you do not have it.";
+const UNREADABLE: &str = "Coins arrived from a contract, and this service cannot read such \
+    transactions on this chain. They are not lost: submit the hash of the transaction, and send \
+    it to support.";
+const UNACCEPTED: &str = "A token arrived that is not accepted here, so it is not credited. If \
+    you sent it, write to support with the transaction hash. If not, it is advertising: do not \
+    follow its name anywhere.";
 
 /// Whether coins that contracts send on this chain are read: enough of its providers have traces.
 #[must_use]

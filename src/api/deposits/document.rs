@@ -331,7 +331,8 @@ impl<'a> ChainsView<'a> {
         if let Some(elsewhere) = found.first().filter(|row| row.chain_id != claim.chain_id) {
             let (right, wrong) = (self.title(elsewhere.chain_id), self.title(claim.chain_id));
             document.message = Some(format!(
-                "The transaction is on {right}, not on {wrong}. Its deposits are listed here. There is nothing to do."
+                "The transaction is on {right}, not on {wrong}. Its deposits are listed here. \
+                 There is nothing to do."
             ));
         }
         Ok(Claim { deposits: Some(deposits), ..document })

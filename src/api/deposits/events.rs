@@ -75,7 +75,8 @@ impl ToSchema for DepositEvent {}
         (status = 404, description = "`not_found`: no deposit or claim of this account."),
         (status = 429, description = "`too_many_streams`: close an open one."),
         (status = 503,
-            description = "`streams_full`: poll the document every `retry-after` seconds. Half of the capacity is reserved for deposits that already belong to an account."),
+            description = "`streams_full`: poll the document every `retry-after` seconds. Half of \
+                the capacity is reserved for deposits that already belong to an account."),
     ),
 )]
 pub(in crate::api) async fn follow(
@@ -122,7 +123,8 @@ impl ToSchema for DepositsEvent {}
         (status = 200, description = "The stream; the schema describes one event."),
         (status = 429, description = "`too_many_streams`: close an open one."),
         (status = 503,
-            description = "`streams_full`: poll the list every `retry-after` seconds. Half of the capacity is reserved for accounts with deposits."),
+            description = "`streams_full`: poll the list every `retry-after` seconds. Half of the \
+                capacity is reserved for accounts with deposits."),
     ),
 )]
 pub(in crate::api) async fn follow_all(

@@ -149,8 +149,11 @@ proptest! {
         first_phase in 1_usize..5,
         at in 0_u64..12_000,
     ) {
-        let times: Vec<u64> = gaps.iter().scan(0, |time, gap| { *time += gap; Some(*time) }).collect();
-        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(times.len() - 1)).filter(|cut| *cut > 0).collect();
+        let times: Vec<u64> = gaps.iter().scan(0, |time,
+            gap| { *time += gap; Some(*time) }).collect();
+        let last = times.len() - 1;
+        let mut cuts: Vec<usize> =
+            cuts.into_iter().map(|cut| cut.min(last)).filter(|cut| *cut > 0).collect();
         cuts.sort_unstable();
         cuts.dedup();
         let mut phases: Phases = Vec::new();
@@ -171,7 +174,8 @@ proptest! {
 
 proptest! {
     #[test]
-    fn no_feed_makes_the_search_long_or_find_what_is_not_there(seed: u64, phase in 0_u64..4, at in 0_i64..1000) {
+    fn no_feed_makes_the_search_long_or_find_what_is_not_there(seed: u64, phase in 0_u64..4,
+        at in 0_i64..1000) {
         let (round, calls) = System::new().block_on(async move {
             // Every answer is made up, but always the same for the same question.
             let script = move |call: &RpcCall| {
@@ -179,7 +183,8 @@ proptest! {
                 let dice = types::keccak256(format!("{seed}{data}").as_bytes());
                 let asked = match data.get(10..) {
                     Some(asked) if !asked.is_empty() => u128::from_str_radix(asked, 16).unwrap(),
-                    _ => (u128::from(phase) << 64) | u128::from(u32::from_be_bytes([dice[1], dice[2], dice[3], dice[4]])),
+                    _ => (u128::from(phase) << 64) | u128::from(u32::from_be_bytes([dice[1],
+                        dice[2], dice[3], dice[4]])),
                 };
                 match dice[0] {
                     0..20 => ScriptedReply::Refusal(3, "execution reverted"),
@@ -195,6 +200,7 @@ proptest! {
             (round, calls)
         });
         prop_assert!(calls <= 600, "{} calls", calls);
-        prop_assert!(round.is_none_or(|round| round.updated_at <= UnixMillis::from_millis(at * 1000)));
+        let now = UnixMillis::from_millis(at * 1000);
+        prop_assert!(round.is_none_or(|round| round.updated_at <= now));
     }
 }

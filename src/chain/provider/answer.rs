@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn answers_come_in_any_order_and_are_given_in_that_of_the_calls() {
         let body = r#" [{"id":9,"result":null,"x":1},{"id":7,"result":{"a":[1]}},
-            {"jsonrpc":"2.0","id":8,"error":{"code":3,"message":"execution reverted","data":"0x"}}]"#;
+            {"jsonrpc":"2.0","id":8,"error":{"code":3,"message":"execution reverted",
+            "data":"0x"}}]"#;
         let expected = ["{\"a\":[1]}", "CallError { code: 3, kind: Reverted }", "null"];
         assert_eq!(answers(body, 7, 3), expected);
         assert_eq!(answers(r#"{"id":7,"result":"0x1","error":null}"#, 7, 1), ["\"0x1\""]);
@@ -198,8 +199,10 @@ mod tests {
         }
 
         #[test]
-        fn every_answer_is_found(order in Just((0..20_u64).collect::<Vec<_>>()).prop_shuffle(), first_id in 0..u64::MAX - 20) {
-            let replies: Vec<Value> = order.iter().map(|n| json!({ "id": first_id + n, "result": n })).collect();
+        fn every_answer_is_found(order in Just((0..20_u64).collect::<Vec<_>>()).prop_shuffle(),
+            first_id in 0..u64::MAX - 20) {
+            let replies: Vec<Value> = order.iter().map(|n| json!({ "id": first_id + n,
+                "result": n })).collect();
             let body = serde_json::to_string(&replies).unwrap();
             let expected: Vec<String> = (0..20).map(|n| n.to_string()).collect();
             prop_assert_eq!(answers(&body, first_id, 20), expected);

@@ -261,9 +261,13 @@ mod tests {
     fn ranges_that_are_too_large_are_told_from_too_many_calls() {
         let none = CallErrorKind::TooMany { suggested: None };
         let some = |from, to| CallErrorKind::TooMany { suggested: Some((from, to)) };
-        let infura = "query returned more than 10000 results. Try with this block range [0x1B5AE9, 0x1B5AF0].";
+        let infura = "query returned more than 10000 results. Try with this block range \
+            [0x1B5AE9, 0x1B5AF0].";
         assert_eq!(kind(-32005, infura), some(0x1b_5ae9, 0x1b_5af0));
-        let alchemy = "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and no limit on the response size, or you can request any block range with a cap of 10K logs in the response. Based on your parameters and the response size limit, this block range should work: [0xcd, 0x7e7]";
+        let alchemy = "Log response size exceeded. You can make eth_getLogs requests with up to a \
+            2K block range and no limit on the response size, or you can request any block range \
+            with a cap of 10K logs in the response. Based on your parameters and the response \
+            size limit, this block range should work: [0xcd, 0x7e7]";
         assert_eq!(kind(-32602, alchemy), some(0xcd, 0x7e7));
         assert_eq!(kind(-32602, "eth_getLogs is limited to a 5 range"), none);
         assert_eq!(kind(-32614, "eth_getLogs is limited to a 10,000 range"), none);

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::evm::{parse_bytes, to_hex};
 
-const HELLO: &str = "0xf16ea9a3478698f695fd1401bfe27e9e4a7e8e3da94aa72b021125e31fa899cc573c48ea3fe1d4ab61a9db10c19032026e3ed2dbccba5a178235ac27f94504311c";
+const HELLO: &str = "0xf16ea9a3478698f695fd1401bfe27e9e4a7e8e3da94aa72b021125e31f\
+    a899cc573c48ea3fe1d4ab61a9db10c19032026e3ed2dbccba5a178235ac27f94504311c";
 const SIGNER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 
 fn hello() -> ([u8; 32], Vec<u8>) {
@@ -181,7 +182,8 @@ proptest! {
     #[test]
     fn no_bytes_do_harm(bytes: Vec<u8>, hash: [u8; 32]) {
         let is_signature = matches!(bytes.len(), 64 | 65);
-        prop_assert!(is_signature || recover(&hash, &bytes) == Err(SignatureError::Length(bytes.len())));
+        prop_assert!(is_signature || recover(&hash,
+            &bytes) == Err(SignatureError::Length(bytes.len())));
         prop_assert!(read_text(&bytes).is_none_or(|text| text.len() <= TEXT_MAX));
         prop_assert!(read_round(&bytes).is_none() || bytes.len() == 160);
         prop_assert!(read_u8(&bytes).is_none() || bytes.len() == 32);

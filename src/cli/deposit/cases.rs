@@ -133,7 +133,8 @@ fn show(
     if is_json {
         let mut shown = document(row, &names);
         let decisions = around.decisions.iter().map(|one| {
-            json!({ "created_at": moment(one.created_at), "action": one.action, "detail": one.detail })
+            json!({ "created_at": moment(one.created_at), "action": one.action,
+                "detail": one.detail })
         });
         let more = json!({
             "deposit": around.deposit,

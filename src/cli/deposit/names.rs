@@ -50,7 +50,8 @@ impl<'a> SettingNames<'a> {
             let known: Vec<&str> = self.chains.iter().map(|chain| chain.name.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             CliError::Refused(format!(
-                "there is no chain \"{name}\". Configured: {known}. Others are named by their number"
+                "there is no chain \"{name}\". Configured: {known}. Others are named by their \
+                 number"
             ))
         })
     }

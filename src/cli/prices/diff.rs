@@ -169,8 +169,9 @@ mod tests {
     fn each_class_factor_period_and_day_that_differs_is_named_with_both_sides() {
         let prices = |from: &str, read: &str| {
             format!(
-                "[[models.\"claude-opus-5\".prices]]\nfrom = \"{from}\"\ninput = \"5\"\noutput = \"25\"\n\
-                 cache_write_5m = \"6.25\"\ncache_write_1h = \"10\"\ncache_read = \"{read}\"\n"
+                "[[models.\"claude-opus-5\".prices]]\nfrom = \"{from}\"\ninput = \"5\"\noutput = \
+                 \"25\"\ncache_write_5m = \"6.25\"\ncache_write_1h = \"10\"\ncache_read = \
+                 \"{read}\"\n"
             )
         };
         let cases = [
@@ -187,7 +188,9 @@ mod tests {
                 ],
             ),
             (
-                "[models.\"claude-opus-5\"]\nspeed = { fast = \"3\" }\ngeo = { us = \"1.1\", eu = \"1.05\" }\n".to_owned(),
+                "[models.\"claude-opus-5\"]\nspeed = { fast = \"3\" }\ngeo = { us = \"1.1\", eu = \
+                 \"1.05\" }\n"
+                    .to_owned(),
                 vec![
                     row("claude-opus-5 geo.eu", None, Some("1.05")),
                     row("claude-opus-5 speed.fast", Some("2"), Some("3")),
@@ -205,10 +208,11 @@ mod tests {
 
     #[test]
     fn models_that_one_side_lacks_are_named_and_other_sections_are_ignored() {
-        let file = "[pricing]\nmarkup = \"nonsense\"\n[unknown]\nx = 1\n[models.\"new\"]\ndisplay_name = \"New\"\n\
-                    created_at = \"2026-01-01\"\ncontext_tokens = 9\nmax_output_tokens = 9\n\
-                    [[models.\"new\".prices]]\nfrom = \"2026-01-01\"\ninput = \"1\"\noutput = \"1\"\n\
-                    cache_write_5m = \"1\"\ncache_write_1h = \"1\"\ncache_read = \"1\"\n";
+        let file = "[pricing]\nmarkup = \"nonsense\"\n[unknown]\nx = 1\n[models.\"new\"]\n\
+            display_name = \"New\"\ncreated_at = \"2026-01-01\"\ncontext_tokens = 9\n\
+            max_output_tokens = 9\n[[models.\"new\".prices]]\nfrom = \"2026-01-01\"\ninput = \
+            \"1\"\noutput = \"1\"\ncache_write_5m = \"1\"\ncache_write_1h = \"1\"\ncache_read = \
+            \"1\"\n";
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prices.toml");
         std::fs::write(&path, file).unwrap();

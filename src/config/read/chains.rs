@@ -165,8 +165,8 @@ fn check_quorum(
     } else if quorum == 1 && providers.iter().any(|provider| !provider.url.is_loopback()) {
         problems.add(
             &at.key("quorum"),
-            "1 is for development, with every provider on the loopback: otherwise whoever runs the one provider can \
-             credit any sum, so at least 2 must agree",
+            "1 is for development, with every provider on the loopback: otherwise whoever runs \
+             the one provider can credit any sum, so at least 2 must agree",
         );
     }
 }

@@ -9,7 +9,8 @@ use crate::config::*;
 use crate::domain::evm::{ChainId, EvmAddress};
 
 /// BIP-44's account 0 of "test test … junk".
-const XPUB: &str = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP";
+const XPUB: &str = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7\
+    V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP";
 const TREASURY: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
 const OTHER: &str = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359";
 const USDC: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
@@ -17,11 +18,13 @@ const USDC: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
 /// Five lines of a chain, and seven of its providers.
 const CHAIN: &str =
     "[[chains]]\nname = \"base\"\ndisplay_name = \"Base\"\nchain_id = 8453\ntreasury = \"{T}\"\n";
-const PROVIDERS: &str = "[[chains.providers]]\nname = \"a\"\nurl = \"https://a.example/{S}\"\n[[chains.providers]]\nname = \"b\"\nurl_env = \"RPC_B\"\n";
+const PROVIDERS: &str = "[[chains.providers]]\nname = \"a\"\nurl = \"https://a.example/{S}\"\n\
+    [[chains.providers]]\nname = \"b\"\nurl_env = \"RPC_B\"\n";
 const TOKEN: &str = "[[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{A}\"\ndecimals = 6\n";
 
 /// A tier, and the head of a second one.
-const TIERS: &str = "[[chains.tiers]]\nconfirmations = 3\nup_to_usd = \"5\"\ntotal_usd = \"50\"\n[[chains.tiers]]\n";
+const TIERS: &str = "[[chains.tiers]]\nconfirmations = 3\nup_to_usd = \"5\"\ntotal_usd = \"50\"\n\
+    [[chains.tiers]]\n";
 
 const ENV: [(&str, &str); 4] = [
     ("RPC_A", "https://a.example/sk-canary-5f1d"),
@@ -75,7 +78,8 @@ fn dust_is_at_most_the_smallest_minimum() {
 
 #[test]
 fn one_provider_is_enough_on_the_loopback() {
-    let one = "{C}quorum = 1\nconfirmations = 3\n[[chains.providers]]\nname = \"anvil\"\nurl_env = \"LOCAL\"\n{U}";
+    let one = "{C}quorum = 1\nconfirmations = 3\n[[chains.providers]]\nname = \"anvil\"\nurl_env \
+        = \"LOCAL\"\n{U}";
     let settings = load_text(&filled(one), &ENV).unwrap();
     assert_eq!(settings.chains[0].finality, Finality::Confirmations(3));
     assert!(settings.chains[0].providers[0].url.is_loopback());
@@ -93,7 +97,8 @@ fn tiers_are_read_in_their_order() {
 
 #[test]
 fn a_key_for_derived_addresses_stands_in_for_the_treasury() {
-    let text = "[deposits]\naccount_xpub = \"{X}\"\n[[chains]]\nname = \"base\"\ndisplay_name = \"Base\"\nchain_id = 8453\n{P}{U}";
+    let text = "[deposits]\naccount_xpub = \"{X}\"\n[[chains]]\nname = \"base\"\ndisplay_name = \
+        \"Base\"\nchain_id = 8453\n{P}{U}";
     let settings = load_text(&filled(text), &ENV).unwrap();
     assert!(settings.deposits.account_xpub.is_some() && settings.chains[0].treasury.is_none());
 }
@@ -113,7 +118,8 @@ fn commands_need_no_provider_but_know_the_chains() {
 #[test]
 fn what_is_shown_of_chains_masks_every_secret() {
     let text = filled(
-        "[deposits]\naccount_xpub = \"{X}\"\n{C}{P}{K}[chains.native]\nsymbol = \"ETH\"\nfeed = \"{O}\"\nfeed_description = \"ETH / USD\"\nheartbeat_secs = 1200\n{U}",
+        "[deposits]\naccount_xpub = \"{X}\"\n{C}{P}{K}[chains.native]\nsymbol = \"ETH\"\nfeed = \
+         \"{O}\"\nfeed_description = \"ETH / USD\"\nheartbeat_secs = 1200\n{U}",
     );
     let settings = load_text(&text, &ENV).unwrap();
     let shown = settings.render();
@@ -136,19 +142,22 @@ fn what_is_shown_of_chains_masks_every_secret() {
 /// Mistake, line, key, part of the reason.
 const MISTAKES: [(&str, usize, &str, &str); 44] = [
     (
-        "{C}{P}[[chains]]\nname = \"base\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \"{T}\"\n{P}{U}",
+        "{C}{P}[[chains]]\nname = \"base\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \
+         \"{T}\"\n{P}{U}",
         13,
         "chains[1].name",
         "\"base\" already names chains[0]",
     ),
     (
-        "{C}{P}[[chains]]\nname = \"b\"\ndisplay_name = \"B\"\nchain_id = 8453\ntreasury = \"{T}\"\n{P}{U}",
+        "{C}{P}[[chains]]\nname = \"b\"\ndisplay_name = \"B\"\nchain_id = 8453\ntreasury = \
+         \"{T}\"\n{P}{U}",
         15,
         "chains[1].chain_id",
         "\"8453\" already names chains[0]",
     ),
     (
-        "[[chains]]\nname = \"Base\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \"{T}\"\n{P}{U}",
+        "[[chains]]\nname = \"Base\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \"{T}\"\n\
+         {P}{U}",
         2,
         "chains[0].name",
         "a-z 0-9 -",
@@ -166,13 +175,17 @@ const MISTAKES: [(&str, usize, &str, &str); 44] = [
         "deposits.account_xpub",
     ),
     (
-        "[[chains]]\nname = \"b\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1Beaed\"\n[deposits]\naccount_xpub = \"{X}\"\n[[chains.providers]]\nname = \"a\"\nurl_env = \"RPC_A\"\n[[chains.providers]]\nname = \"b\"\nurl_env = \"RPC_B\"\n{U}",
+        "[[chains]]\nname = \"b\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \
+         \"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1Beaed\"\n[deposits]\naccount_xpub = \"{X}\"\n\
+         [[chains.providers]]\nname = \"a\"\nurl_env = \"RPC_A\"\n[[chains.providers]]\nname = \
+         \"b\"\nurl_env = \"RPC_B\"\n{U}",
         5,
         "chains[0].treasury",
         "wrong checksum",
     ),
     (
-        "[deposits]\naccount_xpub = \"{X}\"\n[[chains]]\nname = \"b\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \"0x0000000000000000000000000000000000000000\"\n{P}{U}",
+        "[deposits]\naccount_xpub = \"{X}\"\n[[chains]]\nname = \"b\"\ndisplay_name = \"B\"\n\
+         chain_id = 1\ntreasury = \"0x0000000000000000000000000000000000000000\"\n{P}{U}",
         7,
         "chains[0].treasury",
         "zero address",
@@ -200,7 +213,8 @@ const MISTAKES: [(&str, usize, &str, &str); 44] = [
         "above reorg_window_blocks",
     ),
     (
-        "{C}confirmations = 6\n[[chains.tiers]]\nconfirmations = 6\nup_to_usd = \"5\"\ntotal_usd = \"50\"\n{P}{U}",
+        "{C}confirmations = 6\n[[chains.tiers]]\nconfirmations = 6\nup_to_usd = \"5\"\ntotal_usd \
+         = \"50\"\n{P}{U}",
         8,
         "chains[0].tiers[0].confirmations",
         "less than the chain's own",
@@ -318,25 +332,29 @@ const MISTAKES: [(&str, usize, &str, &str); 44] = [
         "is missing",
     ),
     (
-        "{C}{P}{K}feed = \"{O}\"\nfeed_description = \"USDC / USD\"\nheartbeat_secs = 5\nband_low = \"1.01\"\n{U}",
+        "{C}{P}{K}feed = \"{O}\"\nfeed_description = \"USDC / USD\"\nheartbeat_secs = 5\nband_low \
+         = \"1.01\"\n{U}",
         19,
         "chains[0].tokens[0].band_low",
         "within the band",
     ),
     (
-        "{C}{P}{K}feed = \"{O}\"\nfeed_description = \"USDC / USD\"\nheartbeat_secs = 5\nband_low = 0.98\n{U}",
+        "{C}{P}{K}feed = \"{O}\"\nfeed_description = \"USDC / USD\"\nheartbeat_secs = 5\nband_low \
+         = 0.98\n{U}",
         19,
         "chains[0].tokens[0].band_low",
         "in quotes",
     ),
     (
-        "{C}{P}[[chains.tokens]]\nsymbol = \"X\"\naddress = \"833589fCD6eDb6E08f4c7C32D4f71b54bdA02913\"\ndecimals = 6\n{U}",
+        "{C}{P}[[chains.tokens]]\nsymbol = \"X\"\naddress = \
+         \"833589fCD6eDb6E08f4c7C32D4f71b54bdA02913\"\ndecimals = 6\n{U}",
         14,
         "chains[0].tokens[0].address",
         "must begin with 0x",
     ),
     (
-        "{C}{P}[chains.native]\nsymbol = \"ETH\"\nminimum = \"0\"\nfeed = \"{O}\"\nfeed_description = \"ETH / USD\"\nheartbeat_secs = 9\n{U}",
+        "{C}{P}[chains.native]\nsymbol = \"ETH\"\nminimum = \"0\"\nfeed = \"{O}\"\n\
+         feed_description = \"ETH / USD\"\nheartbeat_secs = 9\n{U}",
         14,
         "chains[0].native.minimum",
         "above 0",
@@ -348,13 +366,17 @@ const MISTAKES: [(&str, usize, &str, &str); 44] = [
         "listed twice",
     ),
     (
-        "[deposits]\naccount_xpub = \"xprv9s21ZrQH143K3QTDL4LXw2F7HEK3wJUD2nW2nRk4stbPy6cq3jPPqjiChkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi\"\n{U}",
+        "[deposits]\naccount_xpub = \
+         \"xprv9s21ZrQH143K3QTDL4LXw2F7HEK3wJUD2nW2nRk4stbPy6cq3jPPqjiC\
+         hkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi\"\n\
+         {U}",
         2,
         "deposits.account_xpub",
         "this is a private key",
     ),
     (
-        "[deposits]\nown_addresses = [\"0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d\"]\n{U}",
+        "[deposits]\nown_addresses = \
+         [\"0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d\"]\n{U}",
         2,
         "deposits.own_addresses",
         "looks like a private key",
@@ -386,7 +408,8 @@ fn every_mistake_of_a_chain_is_named_with_file_line_key_and_reason() {
 #[test]
 fn all_mistakes_of_a_chain_come_at_once() {
     let text = filled(
-        "[[chains]]\nname = \"b\"\nchain_id = 1\n[[chains.providers]]\nurl = \"x\"\n[[chains.tokens]]\nsymbol = \"USDC\"\ndecimals = 99\n[chains.native]\nsymbol = \"\"\n{U}",
+        "[[chains]]\nname = \"b\"\nchain_id = 1\n[[chains.providers]]\nurl = \"x\"\n\
+         [[chains.tokens]]\nsymbol = \"USDC\"\ndecimals = 99\n[chains.native]\nsymbol = \"\"\n{U}",
     );
     let errors = load_text(&text, &[]).unwrap_err();
     let keys: Vec<_> = errors.problems.iter().map(|problem| problem.key.as_str()).collect();

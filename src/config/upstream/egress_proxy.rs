@@ -19,7 +19,8 @@ pub struct EgressProxy {
 /// The text is no such address. It is not repeated: it may have a password in it.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
-    "must be an address such as \"http://proxy.example:3128\" or \"http://user:password@proxy.example:3128\""
+    "must be an address such as \"http://proxy.example:3128\" or \
+     \"http://user:password@proxy.example:3128\""
 )]
 pub struct NotAProxy;
 

@@ -140,7 +140,8 @@ impl UpstreamEntry {
             if header(name, value).is_none() {
                 problems.add(
                     &at.key("headers").key(name),
-                    "must be a header that Sluice does not set itself, with a value of visible ASCII",
+                    "must be a header that Sluice does not set itself, with a value of visible \
+                     ASCII",
                 );
             }
         }

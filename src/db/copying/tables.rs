@@ -112,7 +112,8 @@ impl TableLayout {
         let behind =
             behind.map(|behind| format!("WHERE ({key}) > ({behind}) ")).unwrap_or_default();
         format!(
-            "SELECT {place} AS place, CAST(json_object({fields}) AS BLOB) AS line FROM {} {behind}ORDER BY {key} LIMIT {limit}",
+            "SELECT {place} AS place, CAST(json_object({fields}) AS BLOB) AS line FROM {} \
+             {behind}ORDER BY {key} LIMIT {limit}",
             self.name
         )
     }
@@ -129,7 +130,8 @@ impl TableLayout {
     pub(super) fn insert(&self) -> String {
         let (name, names) = (self.name, self.names());
         format!(
-            "INSERT INTO {name} ({names}) SELECT {names} FROM json_populate_recordset(NULL::{name}, $1::json)"
+            "INSERT INTO {name} ({names}) SELECT {names} FROM \
+             json_populate_recordset(NULL::{name}, $1::json)"
         )
     }
 }

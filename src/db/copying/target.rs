@@ -12,7 +12,8 @@ use crate::db::{AnyConnection, compatibility, migrate};
 const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(7361756963653) AS yes";
 /// Who has it.
 const HOLDER: &str = "SELECT pid FROM pg_locks
-     WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) | objid::bigint = 7361756963653
+     WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) | objid::bigint =
+     7361756963653
        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 /// A copy that was killed leaves its connection to the server for a moment.
 const TRIES: u32 = 20;
@@ -193,7 +194,8 @@ fn mark(source: &CopySource) -> String {
 fn begin(conn: &mut PgConnection, source: &CopySource) -> Result<(), CopyError> {
     conn.transaction(|conn| {
         conn.batch_execute(
-            "CREATE TABLE sluice_copy (table_name TEXT PRIMARY KEY, place TEXT, copied BIGINT NOT NULL,
+            "CREATE TABLE sluice_copy (table_name TEXT PRIMARY KEY, place TEXT, copied BIGINT NOT
+                NULL,
                  is_whole BOOLEAN NOT NULL);
              CREATE TABLE sluice_copy_source (identity TEXT NOT NULL, stamp TEXT NOT NULL);",
         )?;

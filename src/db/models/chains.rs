@@ -110,7 +110,10 @@ pub fn all(conn: &mut AnyConnection) -> Result<Vec<ChainRow>, DbError> {
 
 /// Begins to read a chain. Another node may have been faster: then nothing changes.
 pub fn create(conn: &mut AnyConnection, row: &ChainRow) -> Result<(), DbError> {
-    on_either!(conn => diesel::insert_into(chains::table).values(row).on_conflict_do_nothing().execute(conn))?;
+    on_either!(conn => diesel::insert_into(chains::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(conn))?;
     Ok(())
 }
 

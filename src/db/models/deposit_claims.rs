@@ -168,7 +168,8 @@ pub fn due(
 ) -> Result<Vec<ClaimRow>, DbError> {
     // Both databases take `$1`; both have window functions.
     let rows = diesel::sql_query(
-        "SELECT id, public_id, account_id, chain_id, tx_hash, state, reason, tries, check_at, created_at, updated_at
+        "SELECT id, public_id, account_id, chain_id, tx_hash, state, reason, tries, check_at,
+            created_at, updated_at
          FROM (SELECT deposit_claims.*, ROW_NUMBER() OVER
                    (PARTITION BY account_id ORDER BY tries, check_at, id) AS turn
                FROM deposit_claims WHERE chain_id = $1 AND check_at <= $2) AS waiting

@@ -61,15 +61,21 @@ pub fn confirming(
 ) -> Result<Vec<DepositRow>, DbError> {
     // Both databases take `$1`; both have window functions.
     let rows = diesel::sql_query(
-        "SELECT id, public_id, chain_id, tx_hash, ordinal, token, payer, payee, raw_amount, block_number, block_hash,
-                block_time, state, reason, account_id, wallet_id, value_nanousd, price_feed, price_round, price_answer,
+        "SELECT id, public_id, chain_id, tx_hash, ordinal, token, payer, payee, raw_amount,
+            block_number, block_hash,
+                block_time, state, reason, account_id, wallet_id, value_nanousd, price_feed,
+                price_round, price_answer,
                 credit_number, revision, check_at, created_at, updated_at, early_credit_at,
                 early_value_nanousd, is_provisional
          FROM (SELECT of_accounts.*,
-                      ROW_NUMBER() OVER (PARTITION BY tx_hash ORDER BY turn, check_at, id) AS tx_turn
-               FROM (SELECT deposits.*, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY check_at, id) AS turn
-                     FROM deposits WHERE chain_id = $1 AND state = 'confirming' AND block_number > $2
-                                     AND block_number <= $3 AND check_at <= $4) AS of_accounts) AS waiting
+                      ROW_NUMBER() OVER (PARTITION BY tx_hash ORDER BY turn, check_at, id) AS
+                      tx_turn
+               FROM (SELECT deposits.*, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY
+               check_at, id) AS turn
+                     FROM deposits WHERE chain_id = $1 AND state = 'confirming' AND block_number >
+                     $2
+                                     AND block_number <= $3 AND check_at <= $4) AS of_accounts) AS
+                                     waiting
          ORDER BY tx_turn, turn, check_at, id LIMIT $5",
     )
     .bind::<BigInt, _>(chain_id)

@@ -229,8 +229,10 @@ pub fn sums_by_day(
     // without a rest.
     let query = format!(
         "WITH spent AS (
-             SELECT created_at / 86400000 AS day, {name} AS name, cost_nanousd, input_tokens, output_tokens,
-                    cache_write_5m_tokens + cache_write_1h_tokens AS cache_write_tokens, cache_read_tokens
+             SELECT created_at / 86400000 AS day, {name} AS name, cost_nanousd, input_tokens,
+             output_tokens,
+                    cache_write_5m_tokens + cache_write_1h_tokens AS cache_write_tokens,
+                    cache_read_tokens
              FROM usage_logs WHERE account_id = $1 AND created_at >= $2 AND created_at < $3
                    AND ($4 IS NULL OR api_key_id = $4)),
          largest AS (

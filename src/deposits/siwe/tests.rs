@@ -110,7 +110,9 @@ fn fields_in_another_order_are_refused() {
 }
 
 prop_compose! {
-    fn moment()(millis in 0_i64..253_402_300_799_999) -> UnixMillis { UnixMillis::from_millis(millis) }
+    fn moment()(millis in 0_i64..253_402_300_799_999) -> UnixMillis {
+        UnixMillis::from_millis(millis)
+    }
 }
 
 prop_compose! {
@@ -125,7 +127,8 @@ prop_compose! {
         (issued_at, expires_at, not_before) in
             (moment(), proptest::option::of(moment()), proptest::option::of(moment())),
         request_id in proptest::option::of("[A-Za-z0-9:@!$&'()*+,;=._~-]{0,40}"),
-        resources in proptest::option::of(proptest::collection::vec("[a-z]{1,8}:[a-z0-9/]{0,40}", 0..5)),
+        resources in proptest::option::of(proptest::collection::vec("[a-z]{1,8}:[a-z0-9/]{0,40}",
+            0..5)),
     ) -> SiweMessage {
         let version = VERSION.to_owned();
         let chain_id = ChainId(chain_id);
@@ -148,7 +151,8 @@ proptest! {
     }
 
     #[test]
-    fn no_damage_does_harm(message in message(), at: prop::sample::Index, with in "\\PC{0,3}|\n|\r") {
+    fn no_damage_does_harm(message in message(), at: prop::sample::Index,
+        with in "\\PC{0,3}|\n|\r") {
         let text = message.to_string();
         let (before, after) = text.split_at(at.index(text.len()));
         let damaged = format!("{before}{with}{}", after.split_at(1).1);

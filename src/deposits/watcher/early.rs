@@ -78,7 +78,11 @@ impl WatcherState {
                 Err(RoundError::Deposit(
                     error @ (DepositError::Unreadable(_) | DepositError::Contradiction(_)),
                 )) => {
-                    tracing::warn!(deposit = public_id, error = %Causes(&error), "not credited early");
+                    tracing::warn!(
+                        deposit = public_id,
+                        error = %Causes(&error),
+                        "not credited early"
+                    );
                     Some(u64::MAX)
                 }
                 other => other?,

@@ -78,7 +78,11 @@ impl WatcherState {
             Ok(false) => {}
             Err(error) => {
                 let chain = &self.parts.chain.name;
-                tracing::warn!(chain, error = %Causes(&error), "the state of a chain could not be written");
+                tracing::warn!(
+                    chain,
+                    error = %Causes(&error),
+                    "the state of a chain could not be written"
+                );
             }
         }
     }

@@ -218,7 +218,8 @@ impl WatcherState {
                     silent.iter().map(|(name, error)| format!("; {name}: {error}")).collect();
                 let why = why.concat();
                 LookupResult::Doubt(format!(
-                    "{answered} providers answer about the transaction {tx_hash} and {needed} are needed{why}"
+                    "{answered} providers answer about the transaction {tx_hash} and {needed} are \
+                     needed{why}"
                 ))
             }
         };

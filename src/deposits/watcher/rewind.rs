@@ -39,7 +39,8 @@ impl WatcherState {
         let age = self.now().millis_since(block.time);
         if self.parts.chain.start_block.is_none() && age > FINAL_AGE_MAX {
             return Err(RoundError::Chain(format!(
-                "the final block {number} is older than a day, so that reading cannot begin there (start_block is not set)"
+                "the final block {number} is older than a day, so that reading cannot begin there \
+                 (start_block is not set)"
             )));
         }
         row.first_number = column(number.saturating_add(1));
@@ -93,7 +94,8 @@ impl WatcherState {
         self.must_compare = true;
         let Some((ancestor, hash)) = self.common_ancestor(view, column(number)).await? else {
             return Err(RoundError::Chain(format!(
-                "the chain was rewritten below block {number} by more than reorg_window_blocks = {}",
+                "the chain was rewritten below block {number} by more than reorg_window_blocks = \
+                 {}",
                 self.parts.chain.reorg_window_blocks
             )));
         };

@@ -149,7 +149,8 @@ impl WatcherState {
         let ((_, to), quorum, reasons) = (span.new, view.quorum, reasons.join("; "));
         (answered < quorum).then(|| {
             format!(
-                "{answered} providers give logs of the blocks up to {to} and {quorum} are needed ({reasons})"
+                "{answered} providers give logs of the blocks up to {to} and {quorum} are needed \
+                 ({reasons})"
             )
         })
     }
@@ -180,7 +181,8 @@ impl WatcherState {
             tracing::error!(
                 chain = self.parts.chain.name,
                 count = lone.len(),
-                "a provider shows many transactions that the others do not; most are not looked into"
+                "a provider shows many transactions that the others do not; most are not looked \
+                 into"
             );
             self.parts.metrics.count_alert("chain_dissent");
             lone.truncate(LONE_MAX);

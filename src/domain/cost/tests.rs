@@ -228,7 +228,8 @@ proptest! {
         let speed = is_fast.then_some("fast");
         let bounds = CostBounds {
             input_tokens: tokens.prompt() + slack, cached_tokens: 0,
-            output_tokens: tokens.output + slack, web_searches: searches, uses_5m_cache, uses_1h_cache, geo, speed,
+            output_tokens: tokens.output + slack, web_searches: searches, uses_5m_cache,
+                uses_1h_cache, geo, speed,
         };
         let used = Usage {
             web_searches: searches,

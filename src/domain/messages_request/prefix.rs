@@ -279,7 +279,8 @@ mod tests {
     }
 
     const FIRST: &str = r#"{"model":"m","messages":[{"role":"user","content":[
-        {"type":"text","text":"one"},{"type":"text","text":"two","cache_control":{"type":"ephemeral"}}]}],
+        {"type":"text","text":"one"},{"type":"text","text":"two",
+        "cache_control":{"type":"ephemeral"}}]}],
         "system":[{"type":"text","text":"x-anthropic-billing-header: cc_version=1"},
         {"type":"text","text":"be kind","cache_control":{"type":"ephemeral","ttl":"1h"}}],
         "tools":[{"name":"t","input_schema":{}}]}"#;
@@ -291,7 +292,8 @@ mod tests {
             read(
                 &keys,
                 &format!(
-                    r#"{{"system":[{{"text":"x-anthropic-billing-header: {header}"}},{{"text":"be kind"}}]}}"#
+                    r#"{{"system":[{{"text":"x-anthropic-billing-header: {header}"}},
+                        {{"text":"be kind"}}]}}"#
                 ),
             )
         };
@@ -313,9 +315,11 @@ mod tests {
         let next = r#"{"tools":[{"name":"t","input_schema":{}}],
             "system":[{"type":"text","text":"x-anthropic-billing-header: cc_version=2"},
             {"cache_control":{"type":"ephemeral","ttl":"1h"},"type":"text","text":"be kind"}],
-            "messages":[{"role":"user","content":[{"type":"text","text":"one"},{"type":"text","text":"two"}]},
+            "messages":[{"role":"user","content":[{"type":"text","text":"one"},{"type":"text",
+            "text":"two"}]},
             {"role":"assistant","content":"three"},
-            {"role":"user","content":[{"type":"text","text":"four","cache_control":{"type":"ephemeral"}}]}]}"#;
+            {"role":"user","content":[{"type":"text","text":"four",
+            "cache_control":{"type":"ephemeral"}}]}]}"#;
         let (first, next) = (read(&keys, FIRST), read(&keys, next));
         assert_eq!(first.beginnings.len(), 4);
         assert_eq!(next.beginnings.len(), 6);
@@ -361,7 +365,8 @@ mod tests {
         let keys = RandomState::new();
         let body = |tools: &str, system: &str, role: &str| {
             format!(
-                r#"{{"tools":[{tools}],"system":"{system}","messages":[{{"role":"{role}","content":"x"}}]}}"#
+                r#"{{"tools":[{tools}],"system":"{system}","messages":[{{"role":"{role}",
+                    "content":"x"}}]}}"#
             )
         };
         let last = |body: &str| *hashes(&read(&keys, body)).last().unwrap();

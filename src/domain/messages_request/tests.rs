@@ -66,7 +66,8 @@ fn nesting_without_end_is_skipped_or_refused_but_never_walked() {
 fn encoded_images_count_as_images_and_not_as_text() {
     let data = "A".repeat(10_000);
     let image = format!(
-        r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{data}"}}}}"#
+        r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png",
+            "data":"{data}"}}}}"#
     );
     let inside = format!(r#"{{"type":"tool_result","tool_use_id":"x","content":[{image}]}}"#);
     let body =
@@ -93,7 +94,8 @@ fn text_that_poses_as_an_image_still_counts_as_text() {
 
 #[test]
 fn caches_files_documents_and_other_bytes_are_noticed() {
-    let body = r#"{"model":"a","system":[{"type":"text","text":"é","cache_control":{"type":"ephemeral","ttl":"1h"}}],
+    let body = r#"{"model":"a","system":[{"type":"text","text":"é",
+        "cache_control":{"type":"ephemeral","ttl":"1h"}}],
         "messages":[{"role":"user","content":[
           {"type":"document","source":{"type":"url","url":"https://example.org/a.pdf"}},
           {"type":"document","source":{"type":"text","media_type":"text/plain","data":"abc"}},
@@ -102,7 +104,8 @@ fn caches_files_documents_and_other_bytes_are_noticed() {
     assert!(request.uses_1h_cache && request.uses_cache && request.uses_stored_file);
     assert_eq!((request.documents, request.remote_documents, request.other_bytes), (2, 2, 2));
     let plain = read(
-        r#"{"model":"a","messages":[{"content":[{"type":"text","cache_control":{"type":"ephemeral"}}]}]}"#,
+        r#"{"model":"a","messages":[{"content":[{"type":"text",
+            "cache_control":{"type":"ephemeral"}}]}]}"#,
     );
     assert!(plain.uses_cache && !plain.uses_1h_cache && !plain.uses_stored_file);
 }

@@ -2,10 +2,12 @@
 
 use super::*;
 
-pub(super) const START: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":\
-    {\"model\":\"m\",\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}\n\n";
-pub(super) const DELTA: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\
-    \"delta\":{\"type\":\"text_delta\",\"text\":\"123456789\"}}\n\n";
+pub(super) const START: &str = "event: message_start\ndata: \
+    {\"type\":\"message_start\",\"message\":{\"model\":\"m\",\"usage\":{\"input_tokens\":10,\
+    \"output_tokens\":1}}}\n\n";
+pub(super) const DELTA: &str = "event: content_block_delta\ndata: \
+    {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\
+    \"text\":\"123456789\"}}\n\n";
 const FINAL: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\
     \"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}\n\n";
 pub(super) const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";

@@ -7,12 +7,15 @@ use super::*;
 /// A byte for each token, so that tokens count bytes.
 const BYTES: &TokenFigures = &TokenFigures { words: 1_000, ..TokenFigures::SAFE };
 
-const STREAM: &str = "event: message_start\ndata: {\"message\":{\"usage\":{\"input_tokens\":9}}}\n\n\
-    event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"first\\n\"}}\n\n\
-    : a comment\n\n\
-    event:content_block_delta\r\ndata:{\"type\":\"content_block_delta\",\"delta\":\r\ndata:{\"text\":\"in \\u00e9 two lines\"}}\r\n\r\n\
-    data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"unnamed\"}}\n\n\
-    event: content_block_delta\ndata: {\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"a\\\":\"}}\n\n";
+const STREAM: &str = "event: message_start\ndata: {\"message\":{\"usage\":{\"input_tokens\":9}}}\n\
+    \nevent: content_block_delta\ndata: \
+    {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"first\\n\"}}\n\
+    \n: a comment\n\nevent:content_block_delta\r\n\
+    data:{\"type\":\"content_block_delta\",\"delta\":\r\ndata:{\"text\":\"in \\u00e9 two \
+    lines\"}}\r\n\r\ndata: \
+    {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"unnamed\"}}\n\
+    \nevent: content_block_delta\ndata: \
+    {\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"a\\\":\"}}\n\n";
 
 fn fed(chunks: &[&[u8]], limit: usize) -> Meter {
     let mut meter = Meter::new(limit);
@@ -39,7 +42,9 @@ fn output(meter: &mut Meter) -> u64 {
 fn delta_of(bytes: usize) -> String {
     let text = "x".repeat(bytes);
     format!(
-        "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"delta\":{{\"type\":\"text_delta\",\"text\":\"{text}\"}}}}\n\n"
+        "event: content_block_delta\ndata: \
+         {{\"type\":\"content_block_delta\",\"delta\":{{\"type\":\"text_delta\",\
+         \"text\":\"{text}\"}}}}\n\n"
     )
 }
 

@@ -106,7 +106,8 @@ fn cache_writes_beyond_their_split_are_of_the_five_minute_class_and_told() {
 fn the_record_of_passes_is_kept_as_reported_and_the_newest_list_that_counts_no_less() {
     let entry = |kind: &str, output: u32| {
         format!(
-            r#"{{"type":"{kind}","model":"{kind}-model","input_tokens":1,"output_tokens":{output}}}"#
+            r#"{{"type":"{kind}","model":"{kind}-model","input_tokens":1,
+                "output_tokens":{output}}}"#
         )
     };
     let list = |entries: &[String]| format!(r#"{{"iterations":[{}]}}"#, entries.join(","));
@@ -192,12 +193,15 @@ fn a_refusal_before_any_output_is_marked_and_one_behind_it_is_not() {
     };
     let end = |reason: &str, output: u32| {
         format!(
-            "event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"{reason}\"}},\"usage\":{{\"output_tokens\":{output}}}}}\n\n"
+            "event: message_delta\ndata: \
+             {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"{reason}\"}},\
+             \"usage\":{{\"output_tokens\":{output}}}}}\n\n"
         )
     };
     let block = |kind: &str, text: &str| {
         format!(
-            "event: content_block_start\ndata: {{\"content_block\":{{\"type\":\"{kind}\",\"text\":\"{text}\"}}}}\n\n"
+            "event: content_block_start\ndata: \
+             {{\"content_block\":{{\"type\":\"{kind}\",\"text\":\"{text}\"}}}}\n\n"
         )
     };
     let empty = block("text", "");
@@ -220,7 +224,8 @@ fn a_refusal_before_any_output_is_marked_and_one_behind_it_is_not() {
     }
     let json = |content: &str, reason: &str, output: u32| {
         let body = format!(
-            r#"{{"content":{content},"stop_reason":"{reason}","usage":{{"input_tokens":5,"output_tokens":{output}}}}}"#
+            r#"{{"content":{content},"stop_reason":"{reason}","usage":{{"input_tokens":5,
+                "output_tokens":{output}}}}}"#
         );
         read_json_answer(body.as_bytes()).unwrap().usage.is_refused
     };

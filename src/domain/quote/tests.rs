@@ -158,18 +158,21 @@ fn streamed(case: &Case) -> Usage {
     let model = case.asked.models[0];
     meter.feed(
         format!(
-            "data: {{\"type\":\"message_start\",\"message\":{{\"model\":\"{model}\",\"usage\":{}}}}}\n\n",
+            "data: \
+             {{\"type\":\"message_start\",\"message\":{{\"model\":\"{model}\",\"usage\":{}}}}}\n\n",
             one_line(first)
         )
         .as_bytes(),
     );
     if has_content {
-        let delta = "data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n";
+        let delta = "data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\
+            \"text\":\"a\"}}\n\n";
         meter.feed(delta.as_bytes());
     }
     for report in others.iter().chain([others.last().unwrap_or(first)]) {
         let event = format!(
-            "data: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"{reason}\"}},\"usage\":{}}}\n\n",
+            "data: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"{reason}\"}},\
+             \"usage\":{}}}\n\n",
             one_line(report)
         );
         meter.feed(event.as_bytes());
@@ -209,7 +212,9 @@ fn a_pass_of_a_model_that_was_not_admitted_is_billed_as_the_one_that_served_and_
     let quote = quote(&[CHEAP]);
     let advisor = |model: &str| {
         let report = format!(
-            r#"{{"usage":{{"input_tokens":1,"output_tokens":0,"iterations":[{{"type":"advisor_message","model":"{model}","input_tokens":10}}]}}}}"#
+            r#"{{"usage":{{"input_tokens":1,"output_tokens":0,
+                "iterations":[{{"type":"advisor_message","model":"{model}",
+                "input_tokens":10}}]}}}}"#
         );
         let priced = quote.price(&read_json_answer(report.as_bytes()).unwrap().usage);
         (priced.amount.as_nanos(), priced.alerts)
@@ -222,7 +227,8 @@ fn a_pass_of_a_model_that_was_not_admitted_is_billed_as_the_one_that_served_and_
 #[test]
 fn a_pass_of_the_model_that_served_is_no_foreign_one_though_nobody_asked_for_that_model() {
     let report = format!(
-        r#"{{"model":"{DEAR}","usage":{{"input_tokens":1,"output_tokens":0,"iterations":[{{"type":"compaction","model":"{DEAR}","input_tokens":10}}]}}}}"#
+        r#"{{"model":"{DEAR}","usage":{{"input_tokens":1,"output_tokens":0,
+            "iterations":[{{"type":"compaction","model":"{DEAR}","input_tokens":10}}]}}}}"#
     );
     let priced = quote(&[CHEAP]).price(&read_json_answer(report.as_bytes()).unwrap().usage);
     assert_eq!((priced.amount.as_nanos(), priced.alerts), (55_000, vec![]));
@@ -266,8 +272,10 @@ proptest! {
         cut in 1_usize..80,
     ) {
         let events: Vec<String> = reports.iter().enumerate().map(|(index, report)| match index {
-            0 => format!("data: {{\"type\":\"message_start\",\"message\":{{\"usage\":{report}}}}}\n\n"),
-            _ => format!("data: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{report}}}\n\n"),
+            0 => format!("data: \
+                {{\"type\":\"message_start\",\"message\":{{\"usage\":{report}}}}}\n\n"),
+            _ => format!("data: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{report}}}\n\
+                \n"),
         }).collect();
         let stream = events.concat();
         let read = |size: usize| {
@@ -305,7 +313,8 @@ proptest! {
     ) {
         let kinds = ["message", "fallback_message", "compaction", "advisor_message", "other"];
         let list: Vec<serde_json::Value> = entries.iter().map(|&(kind, input, output)| {
-            serde_json::json!({ "type": kinds[kind], "model": DEAR, "input_tokens": input, "output_tokens": output })
+            serde_json::json!({ "type": kinds[kind], "model": DEAR, "input_tokens": input,
+                "output_tokens": output })
         }).collect();
         let body = serde_json::json!({
             "model": CHEAP,
@@ -320,7 +329,8 @@ proptest! {
         // The served model may be the dear one: an upstream's fallback says so.
         let most = passes * (context * 5_000 + output * 25_000);
         prop_assert!(priced.amount.as_nanos() <= i64::try_from(most).unwrap());
-        let counted = priced.passes.iter().fold(TokenCounts::default(), |sum, pass| sum.plus(&pass.tokens));
+        let counted = priced.passes.iter().fold(TokenCounts::default(), |sum,
+            pass| sum.plus(&pass.tokens));
         prop_assert!(counted.prompt() <= passes * context && counted.output <= passes * output);
     }
 }

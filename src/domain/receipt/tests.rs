@@ -56,11 +56,13 @@ proptest! {
         let usage = used(counts.map(u64::from), searches, words);
         let passes = rated(rates, &usage);
         let charged = cost(rates, &usage, &passes).unwrap().amount;
-        let receipt = itemise(rates, &usage, &passes, charged).unwrap().expect("it explains itself");
+        let receipt = itemise(rates, &usage, &passes,
+            charged).unwrap().expect("it explains itself");
         let lines = lines(&receipt);
         let sum: i128 = lines.iter().map(|line| line.amount.0).sum();
         prop_assert_eq!(sum + receipt.rounding.0, i128::from(charged.as_nanos()) * UNITS_PER_NANO);
-        prop_assert_eq!(lines.len(), counts.iter().filter(|count| **count > 0).count() + usize::from(searches > 0));
+        prop_assert_eq!(lines.len(),
+            counts.iter().filter(|count| **count > 0).count() + usize::from(searches > 0));
         // A nano-dollar more or less is not what these counts come to.
         let other = NanoUsd::from_nanos(charged.as_nanos() + 1);
         prop_assert_eq!(itemise(rates, &usage, &passes, other).unwrap(), None);

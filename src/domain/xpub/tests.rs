@@ -13,7 +13,8 @@ const ADDRESSES: [&str; 3] = [
 ];
 
 /// What the mnemonic stretches to (BIP 39, no passphrase).
-const SEED: &str = "0x9dfc3c64c2f8bede1533b6a79f8570e5943e0b8fd1cf77107adf7b72cef42185d564a3aee24cab43f80e3c4538087d70fc824eabbad596a23c97b6ee8322ccc0";
+const SEED: &str = "0x9dfc3c64c2f8bede1533b6a79f8570e5943e0b8fd1cf77107adf7b72ce\
+    f42185d564a3aee24cab43f80e3c4538087d70fc824eabbad596a23c97b6ee8322ccc0";
 
 fn private(path: &str) -> XPrv {
     let seed = crate::domain::evm::parse_bytes(SEED).unwrap();

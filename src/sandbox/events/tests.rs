@@ -37,7 +37,8 @@ fn answer(script: &str) -> (SandboxResponse, MessageRequest) {
         "stream": true,
         "messages": [{"role": "user", "content": "hello"}],
         "tools": [{"name": "find", "input_schema": {
-            "properties": {"place": {"type": "string"}, "n": {"type": "number"}, "a\"b": {"type": "string"}},
+            "properties": {"place": {"type": "string"}, "n": {"type": "number"},
+                "a\"b": {"type": "string"}},
             "required": ["place", "a\"b"],
         }}],
     });

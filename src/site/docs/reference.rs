@@ -377,12 +377,15 @@ mod tests {
                 "operationId": "create_key",
                 "summary": "Makes a key.",
                 "security": [{ "session": [] }],
-                "requestBody": { "content": { "application/json": { "schema": { "$ref": "#/components/schemas/New" } } } },
+                "requestBody": { "content": { "application/json": {
+                    "schema": { "$ref": "#/components/schemas/New" }
+                } } },
                 "responses": { "401": { "$ref": "#/components/responses/Unknown" } },
             } } },
             "components": {
                 "responses": { "Unknown": { "description": "`unauthenticated`: no." } },
-                "schemas": { "New": { "required": ["name"], "properties": { "name": { "type": "string" } } } },
+                "schemas": { "New": { "required": ["name"],
+                    "properties": { "name": { "type": "string" } } } },
             },
         });
         let reference = Reference::read(&tree);

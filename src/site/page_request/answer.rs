@@ -13,8 +13,8 @@ use crate::site::{Site, return_to};
 
 /// Nothing is loaded, sent or framed but from and to this site, and nothing runs that stands in a
 /// page.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
-    form-action 'self'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src \
+    'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// With every answer. Addresses of this site may hold a token, so that no other site is told of
 /// them.

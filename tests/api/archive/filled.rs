@@ -96,20 +96,23 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
             .execute(conn)
             .unwrap();
         conn.batch_execute(&format!(
-            "INSERT INTO deposit_addresses (address, xpub_fingerprint, derivation_index, account_id, created_at)
+            "INSERT INTO deposit_addresses (address, xpub_fingerprint, derivation_index,
+                account_id, created_at)
              VALUES ({}, 'ffffffff', 0, {}, 0)",
             bytes(conn, "0404040404040404040404040404040404040404"),
             id.0
         ))
         .unwrap();
         conn.batch_execute(&format!(
-            "INSERT INTO deposit_arrivals (chain_id, address, after_number, block_number, raw_amount, tries,
+            "INSERT INTO deposit_arrivals (chain_id, address, after_number, block_number,
+                raw_amount, tries,
                  created_at, updated_at) VALUES (1, {}, 1, 2, '3', 1, 0, 0)",
             bytes(conn, "0404040404040404040404040404040404040404"),
         ))
         .unwrap();
         conn.batch_execute(&format!(
-            "INSERT INTO usage_passes (usage_id, ordinal, kind, input_tokens, output_tokens, cache_write_5m_tokens,
+            "INSERT INTO usage_passes (usage_id, ordinal, kind, input_tokens, output_tokens,
+                cache_write_5m_tokens,
                  cache_write_1h_tokens, cache_read_tokens, is_credit_redeemed)
              SELECT id, 0, 'answer', 1, 1, 0, 0, 0, {} FROM usage_logs WHERE account_id = {}",
             if matches!(conn, AnyConnection::Sqlite(_)) { "0" } else { "FALSE" },
@@ -120,8 +123,10 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
         let lease = "INSERT INTO nodes (id, lease_expires_at) VALUES ('nobody', 9000000000000)";
         conn.batch_execute(lease).unwrap();
         conn.batch_execute(&format!(
-            "INSERT INTO reservations (id, account_id, api_key_id, node_id, amount_nanousd, record, created_at)
-             SELECT 'req_1', account_id, id, 'nobody', 0, '{{}}', 0 FROM api_keys WHERE account_id = {}",
+            "INSERT INTO reservations (id, account_id, api_key_id, node_id, amount_nanousd,
+                record, created_at)
+             SELECT 'req_1', account_id, id, 'nobody', 0, '{{}}', 0 FROM api_keys WHERE account_id
+             = {}",
             id.0
         ))
         .unwrap();

@@ -55,7 +55,8 @@ fn a_batch_is_one_request_and_its_answers_come_back_in_order() {
     assert_eq!(posts[0].line, "POST /v2/path-key?token=query-key HTTP/1.1");
     for (method, outcome) in [("eth_chainId", "ok"), ("eth_nonsense", "refused")] {
         let line = format!(
-            "sluice_rpc_calls_total{{chain=\"8453\",method=\"{method}\",outcome=\"{outcome}\",provider=\"first\"}} 1"
+            "sluice_rpc_calls_total{{chain=\"8453\",method=\"{method}\",outcome=\"{outcome}\",\
+             provider=\"first\"}} 1"
         );
         assert!(metrics.contains(&line), "{metrics}");
     }

@@ -325,9 +325,12 @@ fn fill(shop: &Shop) {
             for number in 0..2_500_i64 {
                 let name = format!("filler-{number}");
                 diesel::sql_query(format!(
-                    "INSERT INTO accounts (public_id, email, status, available_nanousd, reserved_nanousd, created_at,
-                         wants_notices, closing_waives_balance, at_risk_nanousd, wrong_codes, credentials_epoch)
-                     SELECT '{name}', '{name}', status, 0, 0, created_at, wants_notices, closing_waives_balance, 0, 0, 0
+                    "INSERT INTO accounts (public_id, email, status, available_nanousd,
+                        reserved_nanousd, created_at,
+                         wants_notices, closing_waives_balance, at_risk_nanousd, wrong_codes,
+                         credentials_epoch)
+                     SELECT '{name}', '{name}', status, 0, 0, created_at, wants_notices,
+                     closing_waives_balance, 0, 0, 0
                      FROM accounts WHERE id = {template}"
                 ))
                 .execute(conn)?;

@@ -22,7 +22,8 @@ use crate::support::wait::eventually;
 const DOLLAR: i64 = 1_000_000_000;
 
 /// A watch-only key of the tests.
-const XPUB: &str = "\"xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP\"";
+const XPUB: &str = "\"xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7\
+    V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP\"";
 
 fn get(app: &TestApp, account: &Account, path: &str) -> Value {
     let response = app.api_get(account, &format!("/api/v1/deposits{path}"));

@@ -116,12 +116,11 @@ impl Made {
             Coin::ByBalance => native + "scan_blocks = false\n",
         };
         format!(
-            "[[chains]]\nname = \"c{id}\"\ndisplay_name = \"C\"\nchain_id = {id}\n\
-             treasury = \"{TREASURY}\"\nhead_age_max_secs = 86400\nhead_gap_max_blocks = 240\n{lines}\n\
-             [[chains.providers]]\nname = \"one\"\nurl = \"{one}\"\n\
-             [[chains.providers]]\nname = \"two\"\nurl = \"{two}\"\n\
-             {native}\
-             [[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{TOKEN}\"\ndecimals = 6\n"
+            "[[chains]]\nname = \"c{id}\"\ndisplay_name = \"C\"\nchain_id = {id}\ntreasury = \
+             \"{TREASURY}\"\nhead_age_max_secs = 86400\nhead_gap_max_blocks = 240\n{lines}\n\
+             [[chains.providers]]\nname = \"one\"\nurl = \"{one}\"\n[[chains.providers]]\nname = \
+             \"two\"\nurl = \"{two}\"\n{native}[[chains.tokens]]\nsymbol = \"USDC\"\naddress = \
+             \"{TOKEN}\"\ndecimals = 6\n"
         )
     }
 
@@ -163,10 +162,14 @@ pub(super) fn issue(app: &TestApp, count: u64) {
     app.account("0");
     app.db(|conn| {
         diesel::sql_query(format!(
-            "WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {count})
-             INSERT INTO accounts (public_id, email, status, available_nanousd, reserved_nanousd, created_at,
-                 wants_notices, closing_waives_balance, at_risk_nanousd, wrong_codes, credentials_epoch)
-             SELECT 'filler-' || number, 'filler-' || number, status, 0, 0, created_at, wants_notices,
+            "WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers
+                WHERE number < {count})
+             INSERT INTO accounts (public_id, email, status, available_nanousd, reserved_nanousd,
+             created_at,
+                 wants_notices, closing_waives_balance, at_risk_nanousd, wrong_codes,
+                 credentials_epoch)
+             SELECT 'filler-' || number, 'filler-' || number, status, 0, 0, created_at,
+             wants_notices,
                  closing_waives_balance, 0, 0, 0
              FROM numbers CROSS JOIN (SELECT * FROM accounts LIMIT 1) AS model"
         ))

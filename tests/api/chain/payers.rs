@@ -19,7 +19,8 @@ use crate::support::deposits::{Shop, USDC};
 use crate::support::wait::eventually;
 
 /// `m/44'/60'/0'` of the mnemonic that every test chain knows, `test test … junk`.
-pub(super) const XPUB: &str = "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrgjtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt";
+pub(super) const XPUB: &str = "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrg\
+    jtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt";
 
 const DOLLAR: i64 = 1_000_000_000;
 const HERE: i64 = CHAIN_ID.cast_signed();

@@ -60,7 +60,8 @@ fn what_one_provider_makes_up_does_not_end_the_look_at_a_block() {
     alpha.mutate("trace_block", move |_, frames| {
         let action = json!({ "callType": "call", "to": mine, "value": "0x1" });
         let frame = |number| {
-            json!({ "action": action, "transactionHash": H256::from_low_u64_be(number), "type": "call" })
+            json!({ "action": action, "transactionHash": H256::from_low_u64_be(number),
+                "type": "call" })
         };
         // And leaves out what is there, so that only the other one names it.
         *frames = (1..=MADE_UP).map(frame).collect();

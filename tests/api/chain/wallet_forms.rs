@@ -58,7 +58,8 @@ impl Unborn {
     fn deploy(&self, shop: &Shop) -> Contract {
         let chain = &shop.mint.chain;
         let data = Bytes::from(self.data.clone());
-        chain.transact(json!({ "from": chain.account(3), "to": self.factory, "data": data, "gas": "0x4c4b40" }));
+        chain.transact(json!({ "from": chain.account(3), "to": self.factory, "data": data,
+            "gas": "0x4c4b40" }));
         assert_ne!(chain.code(self.address), "0x");
         Contract::at("Wallet1271", self.address)
     }

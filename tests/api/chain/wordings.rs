@@ -128,13 +128,12 @@ fn table(mint: &Mint, chain_id: u64, providers: &[Provider; 2]) -> String {
     let (treasury, usdc) = (sum(mint.treasury), sum(mint.usdc.address));
     let [one, two] = providers.each_ref().map(Provider::url);
     format!(
-        "[[chains]]\nname = \"c{chain_id}\"\ndisplay_name = \"{chain_id}\"\nchain_id = {chain_id}\n\
-         treasury = \"{treasury}\"\npoll_millis = 1000\nstart_block = 1\nhead_age_max_secs = 86400\n\
-         [[chains.providers]]\nname = \"one\"\nurl = \"{one}\"\ntimeout_secs = 1\n\
-         requests_per_second = 10000\n\
-         [[chains.providers]]\nname = \"two\"\nurl = \"{two}\"\ntimeout_secs = 1\n\
-         requests_per_second = 10000\n\
-         [[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{usdc}\"\ndecimals = 6\n"
+        "[[chains]]\nname = \"c{chain_id}\"\ndisplay_name = \"{chain_id}\"\nchain_id = \
+         {chain_id}\ntreasury = \"{treasury}\"\npoll_millis = 1000\nstart_block = 1\n\
+         head_age_max_secs = 86400\n[[chains.providers]]\nname = \"one\"\nurl = \"{one}\"\n\
+         timeout_secs = 1\nrequests_per_second = 10000\n[[chains.providers]]\nname = \"two\"\nurl \
+         = \"{two}\"\ntimeout_secs = 1\nrequests_per_second = 10000\n[[chains.tokens]]\nsymbol = \
+         \"USDC\"\naddress = \"{usdc}\"\ndecimals = 6\n"
     )
 }
 

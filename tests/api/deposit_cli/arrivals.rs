@@ -11,7 +11,8 @@ use super::{BASE, Desk, NOON};
 use crate::support::app::Account;
 
 /// `m/44'/60'/0'` of the mnemonic that every test chain knows.
-const XPUB: &str = "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrgjtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt";
+const XPUB: &str = "xpub6DCoCpSuQZB2jawqnGMEPS63ePKWkwWPH4TU45Q7LPXWuNd8TMtVxRrg\
+    jtEshuqpK3mdhaWHPFsBngh5GFZaM6si3yZdUsT8ddYM3PwnATt";
 
 fn own(desk: &mut Desk, account: &Account) -> EvmAddress {
     let xpub: Xpub = XPUB.parse().unwrap();

@@ -15,8 +15,10 @@ use crate::support::process::run;
 
 #[test]
 fn settings_that_are_in_order_are_told_what_they_cannot_do() {
-    let upstream = "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\ncredential_env = \"KEY\"\n";
-    let xpub = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP";
+    let upstream = "[[upstreams]]\nname = \"a\"\nbase_url = \"https://api.example.com\"\n\
+        credential_env = \"KEY\"\n";
+    let xpub = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7\
+        V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP";
     let desk = Desk::with(upstream);
     let path = desk.file.to_str().unwrap();
     let check = |keys: &[(&str, &str)]| {
@@ -69,12 +71,14 @@ fn a_deposit_is_the_same_document_alone_and_in_a_list() {
     });
     let listed = json!([{
         "id": "dep_1", "state": "held", "reason": "depegged", "account": account.public_id,
-        "chain": "base", "chain_id": 8453, "tx_hash": format!("0x{}", "01".repeat(32)), "ordinal": 0,
+        "chain": "base", "chain_id": 8453, "tx_hash": format!("0x{}", "01".repeat(32)),
+            "ordinal": 0,
         "payer": "0xaAaAaAaaAaAaAaaAaAAAAAAAAaaaAaAaAaaAaaAa",
         "payee": "0x7E7E7e7E7E7e7e7E7e7e7E7E7E7E7E7E7E7e7E7E",
         "asset": "USDC", "token": "0xCcCCccCCCCcCccCCCCcccCCCCCCCcCCcCcccCCCc",
         "raw_amount": "1234567", "decimals": 6, "amount": "1.234567", "value": "1.19752999",
-        "credit_number": 0, "early_credit_at": null, "block_number": 100, "block_hash": format!("0x{}", "b0".repeat(32)),
+        "credit_number": 0, "early_credit_at": null, "block_number": 100,
+            "block_hash": format!("0x{}", "b0".repeat(32)),
         "block_time": "2026-11-22T12:00:00.000Z", "created_at": "2026-11-22T12:00:00.000Z",
         "updated_at": "2026-11-22T12:00:00.000Z", "refund_state": null, "refunded": null,
     }]);
@@ -270,8 +274,8 @@ fn chains_are_listed_with_what_their_providers_are_asked_and_refuse() {
     for line in [
         "base: USDT: the token calls itself \"USD₮0\"",
         "base: alpha: not measured yet; takes 20 calls a request, 20 calls a second",
-        "base: beta: some 57600 calls a day; takes logs of 1 block, 1 call a request, 5 calls a second; \
-         last refused logs of 10 blocks (code -32005) at 2026-11-22T12:00:00Z",
+        "base: beta: some 57600 calls a day; takes logs of 1 block, 1 call a request, 5 calls a \
+         second; last refused logs of 10 blocks (code -32005) at 2026-11-22T12:00:00Z",
     ] {
         assert!(text.lines().any(|has| has == line), "{line}: {text}");
     }

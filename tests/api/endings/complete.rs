@@ -69,7 +69,10 @@ fn e1_usage_is_the_answers_own_and_never_what_a_model_writes() {
         sse::start(),
         sse::block_start("text"),
         sse::text(lie),
-        sse::text("event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":1}}\n\n"),
+        sse::text(
+            "event: message_delta\ndata: \
+            {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":1}}\n\n",
+        ),
         sse::block_stop(),
         sse::end(321),
         sse::message_stop(),
@@ -242,7 +245,8 @@ fn e1_an_output_that_is_no_count_is_charged_by_what_was_delivered() {
         let start =
             json!({ "type": "message_start", "message": { "model": sse::MODEL, "usage": usage } });
         let end = json!({
-            "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": bad },
+            "type": "message_delta", "delta": { "stop_reason": "end_turn" },
+                "usage": { "output_tokens": bad },
         });
         let answer = [
             sse::event("message_start", &start),

@@ -130,7 +130,8 @@ fn e5_an_error_in_the_middle_is_relayed_under_our_id_and_costs_what_was_reported
     let (mut exchange, answer) = stage.begun("Half an answ");
     let data = json!({
         "type": "error",
-        "error": { "type": "overloaded_error", "message": "Overloaded, \"sorry\" é", "details": { "a": [1] } },
+        "error": { "type": "overloaded_error", "message": "Overloaded, \"sorry\" é",
+            "details": { "a": [1] } },
         "request_id": "req_upstream_0001",
     });
     exchange.chunk(sse::event("error", &data)).end_chunks();
@@ -210,7 +211,8 @@ fn e5_an_error_event_that_cannot_be_read_still_ends_the_stream_with_one_that_can
 fn e13_the_operators_own_trouble_is_503_without_a_word_of_it() {
     let spend_limit = json!({
         "type": "error",
-        "error": { "type": "rate_limit_error", "message": CANARY, "details": { "error_code": "enforced_spend_limit_reached" } },
+        "error": { "type": "rate_limit_error", "message": CANARY,
+            "details": { "error_code": "enforced_spend_limit_reached" } },
     });
     let cases = [
         (401, error_body("authentication_error", CANARY)),

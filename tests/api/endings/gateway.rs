@@ -264,7 +264,8 @@ fn compactions_come_on_top_and_advisors_are_priced_by_their_own_model() {
     let iterations = json!([
         { "type": "message", "input_tokens": 1000, "output_tokens": 200 },
         { "type": "compaction", "input_tokens": 300, "output_tokens": 40 },
-        { "type": "advisor_message", "model": "claude-opus-5-5", "input_tokens": 7, "output_tokens": 5 },
+        { "type": "advisor_message", "model": "claude-opus-5-5", "input_tokens": 7,
+            "output_tokens": 5 },
     ]);
     let usage = json!({ "input_tokens": 1000, "output_tokens": 200, "iterations": iterations });
     exchange.answer_json(&crate::support::upstream::message(&usage));
@@ -276,7 +277,8 @@ fn compactions_come_on_top_and_advisors_are_priced_by_their_own_model() {
     // served.
     assert_eq!(row.cost_nanousd.as_nanos(), expected + haiku(7, 5));
     let stage = Stage::new();
-    let advisor = json!({ "tools": [{ "type": "advisor_20260301", "name": "advisor", "model": "claude-opus-5-5" }] });
+    let advisor = json!({ "tools": [{ "type": "advisor_20260301", "name": "advisor",
+        "model": "claude-opus-5-5" }] });
     let asked = body_with(sse::MODEL, false, "", &advisor);
     let connection = stage.app.send(&stage.account, &asked);
     stage.upstream.next().answer_json(&crate::support::upstream::message(&usage));

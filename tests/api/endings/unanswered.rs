@@ -55,7 +55,8 @@ fn e2_any_other_refusal_keeps_its_status_and_gets_our_words() {
         let body = error_body(kind, CANARY);
         let head = "retry-after: 7\r\nx-should-retry: false\r\nx-other: secret";
         exchange.send(format!(
-            "HTTP/1.1 {status} X\r\ncontent-type: text/html\r\n{head}\r\ncontent-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {status} X\r\ncontent-type: text/html\r\n{head}\r\ncontent-length: {}\r\n\
+             \r\n{body}",
             body.len()
         ));
         let response = connection.answer(false).finish();
@@ -285,11 +286,13 @@ fn e3x_goes_for_json_answers_too() {
     let heads = [
         format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{body}"),
         format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n\
+             {body}",
             body.len()
         ),
         format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\n\
+             content-length: {}\r\n\r\n{body}",
             body.len()
         ),
     ];

@@ -149,7 +149,8 @@ fn e6_a_json_answer_counts_only_if_it_is_as_long_as_it_said_and_parses() {
     let heads = [
         format!("HTTP/1.1 200 OK\r\n{typed}\r\ncontent-length: {}\r\n\r\n{half}", body.len()),
         format!(
-            "HTTP/1.1 200 OK\r\n{typed}\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{half}\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n{typed}\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{half}\r\n\
+             0\r\n\r\n",
             half.len()
         ),
         format!(

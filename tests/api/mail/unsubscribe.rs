@@ -63,7 +63,8 @@ fn p15_a_mail_program_turns_notices_off_by_one_post() {
         assert!(done.text().contains("Notices are off"), "{}", done.text());
         assert!(!wants_notices(&app, &account));
     }
-    let multipart = "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n";
+    let multipart = "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\n\
+        One-Click\r\n--b--\r\n";
     app.db(|conn| {
         let row = accounts::table.find(account.id.0);
         diesel::update(row).set(accounts::wants_notices.eq(true)).execute(conn).unwrap();

@@ -74,7 +74,8 @@ fn a_source_of_another_schema_is_refused() {
 /// What a newer version's migration adds, which older programs may serve.
 const NEWER: &str = "
 ALTER TABLE accounts ADD COLUMN nickname TEXT;
-INSERT INTO __diesel_schema_migrations (version, run_on) VALUES ('20991231000000', CURRENT_TIMESTAMP);
+INSERT INTO __diesel_schema_migrations (version, run_on) VALUES ('20991231000000',
+CURRENT_TIMESTAMP);
 UPDATE schema_compatibility SET migrated_by = '9.9.0';
 ";
 

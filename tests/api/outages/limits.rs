@@ -59,7 +59,8 @@ fn a_statement_of_a_request_is_ended_in_time_and_a_compaction_is_not() {
         (done, limit(&mut conn))
     });
     let waits = "SELECT COUNT(*) AS count FROM pg_stat_activity WHERE wait_event_type = 'Lock'
-         AND datname = current_database() AND clock_timestamp() - query_start > INTERVAL '1.3 seconds'";
+         AND datname = current_database() AND clock_timestamp() - query_start > INTERVAL '1.3
+         seconds'";
     eventually("the compaction to wait for longer than a statement may", || {
         let waiting: Count = diesel::sql_query(waits).get_result(&mut holder).unwrap();
         (waiting.count > 0).then_some(())

@@ -56,7 +56,8 @@ impl End {
             }
             Self::Suspension => {
                 let id = person.id;
-                assert!(app.db(|conn| accounts::set_status(conn, id, AccountStatus::Suspended).unwrap()));
+                assert!(app.db(|conn| accounts::set_status(conn, id,
+                    AccountStatus::Suspended).unwrap()));
                 return;
             }
         };
@@ -242,7 +243,8 @@ fn an_account_that_is_being_deleted_has_no_keys_in_force() {
     assert_eq!(app.db(|conn| diesel::sql_query(sql).execute(conn).unwrap()), 1);
 
     assert_eq!(app.models(&person_key).status, 401);
-    let body = r#"{"model":"claude-sonnet-4-5","max_tokens":5,"messages":[{"role":"user","content":"x"}]}"#;
+    let body = r#"{"model":"claude-sonnet-4-5","max_tokens":5,"messages":[{"role":"user",
+        "content":"x"}]}"#;
     let asked = app.ask(&Request::post("/v1/messages", body).key(&person_key.key));
     assert_eq!(asked.status, 401, "{}", asked.text());
     assert_eq!(app.models(&account).status, 200, "others are as they were");

@@ -44,7 +44,8 @@ impl Stage {
     fn request(&self, is_stream: bool) -> Request {
         let content = json!([
             { "type": "text", "text": format!("{PROMPT} text") },
-            { "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": PROMPT } },
+            { "type": "image", "source": { "type": "base64", "media_type": "image/png",
+                "data": PROMPT } },
         ]);
         let body = json!({
             "model": sse::MODEL,
@@ -53,7 +54,8 @@ impl Stage {
             "system": format!("{PROMPT} system"),
             "metadata": { "user_id": PROMPT },
             "stop_sequences": [PROMPT],
-            "tools": [{ "name": PROMPT, "description": PROMPT, "input_schema": { "type": "object", "title": PROMPT } }],
+            "tools": [{ "name": PROMPT, "description": PROMPT, "input_schema": { "type": "object",
+                "title": PROMPT } }],
             "x_unknown": PROMPT,
             "messages": [{ "role": "user", "content": content }],
         });
@@ -114,8 +116,9 @@ fn answer() -> String {
 }
 
 fn refusal(kind: &str) -> String {
-    json!({ "type": "error", "error": { "type": kind, "message": UPSTREAM, "details": { "x": UPSTREAM } } })
-        .to_string()
+    json!({ "type": "error", "error": { "type": kind, "message": UPSTREAM,
+        "details": { "x": UPSTREAM } } })
+    .to_string()
 }
 
 /// Asserts that nothing was kept: the markers, the key in any part and by its hash, the credential.
@@ -167,7 +170,8 @@ fn p5_refusals_leave_nothing_and_repeat_nothing() {
     let post = |body: String| stage.decorate(Request::post("/v1/messages", body));
     let prompt = |more: &str| {
         format!(
-            r#"{{"model":"{}","max_tokens":5,"messages":[{{"role":"user","content":"{PROMPT}"}}]{more}}}"#,
+            r#"{{"model":"{}","max_tokens":5,"messages":[{{"role":"user",
+                "content":"{PROMPT}"}}]{more}}}"#,
             sse::MODEL
         )
     };
@@ -308,7 +312,10 @@ fn p5_cuts_silence_and_departures_leave_nothing() {
     }
     let connection = stage.send(false);
     let mut exchange = stage.upstream.next();
-    exchange.send(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{{\"x\":\"{ANSWER}"));
+    exchange.send(format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: \
+        500\r\n\r\n{{\"x\":\"{ANSWER}"
+    ));
     exchange.close();
     connection.answer(false).finish();
     // A credential that is refused.

@@ -164,7 +164,8 @@ fn a_flood_of_headers_is_431_and_a_broken_head_400_without_a_body() {
         "NONSENSE\r\n\r\n",
         "POST /v1/messages HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
         "POST /v1/messages HTTP/1.1\r\ncontent-length: x\r\n\r\n",
-        "POST /v1/messages HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+        "POST /v1/messages HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n\
+         0\r\n\r\n",
     ];
     for head in broken {
         let mut connection = app.connect();

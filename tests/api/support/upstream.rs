@@ -318,7 +318,8 @@ impl Exchange {
 pub(crate) fn json_response(status: u16, body: &str) -> String {
     format!(
         "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         request-id: req_upstream_0001\r\nanthropic-organization-id: org-of-the-operator\r\n\r\n{body}",
+         request-id: req_upstream_0001\r\nanthropic-organization-id: org-of-the-operator\r\n\r\n\
+         {body}",
         body.len()
     )
 }

@@ -14,7 +14,8 @@ const RESTING: &str = "sluice_upstream_resting{upstream=\"primary\"}";
 fn refusals() -> Vec<(u16, String)> {
     let coded = |code: &str| {
         format!(
-            r#"{{"error":{{"type":"rate_limit_error","message":"m","details":{{"error_code":"{code}"}}}}}}"#
+            r#"{{"error":{{"type":"rate_limit_error","message":"m",
+                "details":{{"error_code":"{code}"}}}}}}"#
         )
     };
     let low = "Your credit balance is too low. Please go to Plans & Billing to upgrade, 4711.";

@@ -113,7 +113,8 @@ fn another_gateway_is_an_upstream_and_only_its_own_authorities_are_believed() {
     let outer = |lines: &str| {
         let Account { key, .. } = &of_inner;
         let section = format!(
-            "[[upstreams]]\nname = \"gateway\"\nbase_url = \"https://{}\"\nauth = \"bearer\"\ncredential = \"{key}\"\n{lines}\n",
+            "[[upstreams]]\nname = \"gateway\"\nbase_url = \"https://{}\"\nauth = \"bearer\"\n\
+             credential = \"{key}\"\n{lines}\n",
             inner.address
         );
         Builder::new().section(&section).start()

@@ -44,7 +44,8 @@ fn assert_adds_up(receipt: &Value) {
 }
 
 fn ask(app: &TestApp, upstream: &Upstream, account: &Account, model: &str, usage: &Value) -> Value {
-    let tools = json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": 9 }] });
+    let tools = json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search",
+        "max_uses": 9 }] });
     let connection = app.send(account, &body_with(model, false, "text", &tools));
     let exchange = upstream.next();
     let mut answered: Value = serde_json::from_slice(message(usage).as_ref()).unwrap();
@@ -62,7 +63,8 @@ fn a_receipt_adds_up_for_every_class_of_tokens_and_every_factor() {
     let account = app.account("100.00");
     let write = |short: i64, long: i64| {
         json!({ "cache_creation_input_tokens": short + long,
-                "cache_creation": { "ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long } })
+                "cache_creation": { "ephemeral_5m_input_tokens": short,
+                    "ephemeral_1h_input_tokens": long } })
     };
     let classes = [
         (json!({ "input_tokens": 7, "output_tokens": 0 }), vec!["input"]),
@@ -134,7 +136,8 @@ fn a_receipt_says_where_it_cannot_add_up() {
     // A pass on another model is summed up in the row, at prices that the row does not tell apart.
     let passes = json!({ "input_tokens": 10, "output_tokens": 20, "iterations": [
         { "type": "message", "input_tokens": 10, "output_tokens": 20 },
-        { "type": "advisor_message", "model": "claude-opus-5-5", "input_tokens": 30, "output_tokens": 40 }] });
+        { "type": "advisor_message", "model": "claude-opus-5-5", "input_tokens": 30,
+            "output_tokens": 40 }] });
     let mixed = ask(&app, &upstream, &account, "claude-haiku-4-5", &passes);
     assert_eq!(mixed["explanation"], "itemised", "{mixed:#}");
     let kinds: Vec<&Value> =

@@ -241,7 +241,8 @@ pub(super) fn mail(row: &OutboxRow) -> Value {
         "message_id": row.message_id,
         "kind": row.kind,
         "recipient": row.recipient,
-        "params": serde_json::from_str(&row.params).unwrap_or_else(|_| Value::String(row.params.clone())),
+        "params": serde_json::from_str(&row.params)
+            .unwrap_or_else(|_| Value::String(row.params.clone())),
         "tries": row.tries,
         "due_at": moment(row.due_at),
         "created_at": moment(row.created_at),

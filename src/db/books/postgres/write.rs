@@ -158,7 +158,8 @@ impl QueryFragment<Pg> for Write<'_> {
         insert(("used", "usage_logs"), &self.usage, &mut out)?;
         insert(("entered", "ledger_entries"), &self.entries, &mut out)?;
         let reservations = "UPDATE reservations
-            SET amount_nanousd = given.amount, record = given.record, risk_nanousd = given.risk FROM ";
+            SET amount_nanousd = given.amount, record = given.record, risk_nanousd = given.risk
+            FROM ";
         alter(("rewritten", reservations, "reservations"), &self.rewritten, &mut out)?;
         let reservations = "DELETE FROM reservations USING ";
         alter(("closed", reservations, "reservations"), &self.closed, &mut out)?;

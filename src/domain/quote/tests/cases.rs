@@ -37,8 +37,12 @@ pub(super) const CASES: &[Case] = &[
         "bill A 02: the same 463,184 tokens written, first for an hour, then for five minutes",
         plain(&["claude-opus-5-5"]),
         &[
-            r#"{"input_tokens":0,"cache_creation_input_tokens":463184,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":463184}}"#,
-            r#"{"input_tokens":0,"output_tokens":10,"cache_creation_input_tokens":463184,"cache_creation":{"ephemeral_5m_input_tokens":463184,"ephemeral_1h_input_tokens":0}}"#,
+            r#"{"input_tokens":0,"cache_creation_input_tokens":463184,
+                "cache_creation":{"ephemeral_5m_input_tokens":0,
+                "ephemeral_1h_input_tokens":463184}}"#,
+            r#"{"input_tokens":0,"output_tokens":10,"cache_creation_input_tokens":463184,
+                "cache_creation":{"ephemeral_5m_input_tokens":463184,
+                "ephemeral_1h_input_tokens":0}}"#,
         ],
         463_184 * 5_000 + 10 * 20_000,
     ),
@@ -47,7 +51,9 @@ pub(super) const CASES: &[Case] = &[
         plain(&["claude-opus-5-5"]),
         &[
             r#"{"input_tokens":5,"cache_creation_input_tokens":1000}"#,
-            r#"{"input_tokens":5,"cache_creation_input_tokens":1000,"cache_creation":{"ephemeral_5m_input_tokens":400,"ephemeral_1h_input_tokens":600}}"#,
+            r#"{"input_tokens":5,"cache_creation_input_tokens":1000,
+                "cache_creation":{"ephemeral_5m_input_tokens":400,
+                "ephemeral_1h_input_tokens":600}}"#,
             r#"{"output_tokens":1,"cache_creation_input_tokens":1000}"#,
         ],
         5 * 4_000 + 400 * 5_000 + 600 * 8_000 + 20_000,
@@ -66,7 +72,8 @@ pub(super) const CASES: &[Case] = &[
         plain(&["claude-opus-5-5"]),
         &[
             r#"{"input_tokens":1000,"cache_read_input_tokens":500,"output_tokens":1}"#,
-            r#"{"input_tokens":0,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,"output_tokens":9}"#,
+            r#"{"input_tokens":0,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,
+                "output_tokens":9}"#,
         ],
         1_000 * 4_000 + 500 * 200 + 9 * 20_000,
     ),
@@ -93,17 +100,18 @@ pub(super) const CASES: &[Case] = &[
         plain(&["claude-fable-5-2", "claude-opus-5-5"]),
         &[r#"{"input_tokens":40000,"output_tokens":1200,"iterations":[
             {"type":"message","model":"claude-fable-5-2","input_tokens":40000,"output_tokens":2000},
-            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":40000,"output_tokens":1200}]}"#],
+            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":40000,
+            "output_tokens":1200}]}"#],
         40_000 * 8_000 + 2_000 * 40_000 + 40_000 * 4_000 + 1_200 * 20_000,
     ),
     case(
         "bill A 04: the second model wrote the prompt to its cache",
         plain(&["claude-fable-5-2", "claude-opus-5-5"]),
-        &[
-            r#"{"input_tokens":0,"cache_creation_input_tokens":40000,"output_tokens":1200,"iterations":[
+        &[r#"{"input_tokens":0,"cache_creation_input_tokens":40000,"output_tokens":1200,
+                "iterations":[
             {"type":"message","model":"claude-fable-5-2","input_tokens":40000,"output_tokens":2000},
-            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":0,"cache_creation_input_tokens":40000,"output_tokens":1200}]}"#,
-        ],
+            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":0,
+            "cache_creation_input_tokens":40000,"output_tokens":1200}]}"#],
         40_000 * 8_000 + 2_000 * 40_000 + 40_000 * 5_000 + 1_200 * 20_000,
     ),
     case(
@@ -111,7 +119,8 @@ pub(super) const CASES: &[Case] = &[
         plain(&["claude-fable-5-2", "claude-opus-5-5"]),
         &[r#"{"input_tokens":100,"output_tokens":10,"iterations":[
             {"type":"message","input_tokens":100,"output_tokens":0},
-            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":100,"output_tokens":10}]}"#],
+            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":100,
+            "output_tokens":10}]}"#],
         100 * 4_000 + 10 * 20_000,
     ),
     case(
@@ -119,7 +128,8 @@ pub(super) const CASES: &[Case] = &[
         plain(&["claude-fable-5-2", "claude-opus-5-5"]),
         &[r#"{"input_tokens":100,"output_tokens":10,"iterations":[
             {"type":"message","input_tokens":100,"output_tokens":50},
-            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":100,"output_tokens":10}]}"#],
+            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":100,
+            "output_tokens":10}]}"#],
         100 * 8_000 + 50 * 40_000 + 100 * 4_000 + 10 * 20_000,
     ),
     Case {
@@ -129,7 +139,8 @@ pub(super) const CASES: &[Case] = &[
             plain(&["claude-fable-5-2", "claude-opus-5-5"]),
             &[r#"{"input_tokens":100,"output_tokens":0,"iterations":[
                 {"type":"message","model":"claude-fable-5-2","input_tokens":100,"output_tokens":70},
-                {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":100,"output_tokens":0}]}"#],
+                {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":100,
+                "output_tokens":0}]}"#],
             100 * 8_000 + 70 * 40_000,
         )
     },
@@ -138,7 +149,8 @@ pub(super) const CASES: &[Case] = &[
         plain(&["claude-fable-5-2", "claude-opus-5-5"]),
         &[r#"{"input_tokens":300,"output_tokens":80,"iterations":[
             {"type":"message","model":"claude-fable-5-2","input_tokens":100,"output_tokens":70},
-            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":200,"output_tokens":10}]}"#],
+            {"type":"fallback_message","model":"claude-opus-5-5","input_tokens":200,
+            "output_tokens":10}]}"#],
         100 * 8_000 + 70 * 40_000 + 200 * 4_000 + 10 * 20_000,
     ),
     case(
@@ -165,21 +177,23 @@ pub(super) const CASES: &[Case] = &[
     case(
         "field 5.4: a search loop of three turns, each below the long-prompt tier",
         Asked { turns: 5, searches: 5, ..plain(&["claude-haiku-5-5"]) },
-        &[
-            r#"{"input_tokens":180000,"output_tokens":300,"server_tool_use":{"web_search_requests":2},"iterations":[
+        &[r#"{"input_tokens":180000,"output_tokens":300,
+                "server_tool_use":{"web_search_requests":2},"iterations":[
             {"type":"message","input_tokens":60000,"output_tokens":100},
             {"type":"message","input_tokens":60000,"output_tokens":100},
-            {"type":"message","input_tokens":60000,"output_tokens":100}]}"#,
-        ],
+            {"type":"message","input_tokens":60000,"output_tokens":100}]}"#],
         180_000 * 100 + 300 * 500 + 2 * 10_000_000,
     ),
     case(
         "own: turns without their cache split, which the top level has",
         Asked { turns: 2, ..plain(&["claude-opus-5-5"]) },
         &[r#"{"input_tokens":20,"output_tokens":30,"cache_creation_input_tokens":500,
-            "cache_creation":{"ephemeral_5m_input_tokens":200,"ephemeral_1h_input_tokens":300},"iterations":[
-            {"type":"message","input_tokens":10,"output_tokens":10,"cache_creation_input_tokens":400},
-            {"type":"message","input_tokens":10,"output_tokens":20,"cache_creation_input_tokens":100}]}"#],
+            "cache_creation":{"ephemeral_5m_input_tokens":200,"ephemeral_1h_input_tokens":300},
+            "iterations":[
+            {"type":"message","input_tokens":10,"output_tokens":10,
+            "cache_creation_input_tokens":400},
+            {"type":"message","input_tokens":10,"output_tokens":20,
+            "cache_creation_input_tokens":100}]}"#],
         20 * 4_000 + 200 * 5_000 + 300 * 8_000 + 30 * 20_000,
     ),
     case(
@@ -204,9 +218,12 @@ pub(super) const CASES: &[Case] = &[
             "security S6: 2,000 compactions of a model that nobody asked for",
             Asked { max_output: 50, ..plain(&["claude-haiku-4-5"]) },
             &[r#"{"input_tokens":10,"output_tokens":50,"iterations":[
-                {"type":"compaction","model":"claude-opus-4-7","input_tokens":199999,"output_tokens":64000},
-                {"type":"compaction","model":"claude-opus-4-7","input_tokens":199999,"output_tokens":64000},
-                {"type":"compaction","model":"claude-opus-4-7","input_tokens":199999,"output_tokens":64000}]}"#],
+                {"type":"compaction","model":"claude-opus-4-7","input_tokens":199999,
+                "output_tokens":64000},
+                {"type":"compaction","model":"claude-opus-4-7","input_tokens":199999,
+                "output_tokens":64000},
+                {"type":"compaction","model":"claude-opus-4-7","input_tokens":199999,
+                "output_tokens":64000}]}"#],
             10 * 1_000 + 50 * 5_000 + 199_999 * 1_000 + 50 * 5_000,
         )
     },
@@ -233,10 +250,10 @@ pub(super) const CASES: &[Case] = &[
         ..case(
             "own: a billion tokens in each class",
             plain(&["claude-haiku-4-5"]),
-            &[
-                r#"{"input_tokens":1000000000,"output_tokens":1000000000,"cache_read_input_tokens":1000000000,
-                "cache_creation_input_tokens":1000000000,"server_tool_use":{"web_search_requests":1000000}}"#,
-            ],
+            &[r#"{"input_tokens":1000000000,"output_tokens":1000000000,
+                    "cache_read_input_tokens":1000000000,
+                "cache_creation_input_tokens":1000000000,
+                "server_tool_use":{"web_search_requests":1000000}}"#],
             200_000 * 1_250 + 10_000 * 5_000,
         )
     },
@@ -245,9 +262,8 @@ pub(super) const CASES: &[Case] = &[
         ..case(
             "own: a thousand searches more than the request's tools allow",
             Asked { searches: 2, turns: 3, ..plain(&["claude-haiku-4-5"]) },
-            &[
-                r#"{"input_tokens":10,"output_tokens":5,"server_tool_use":{"web_search_requests":1002}}"#,
-            ],
+            &[r#"{"input_tokens":10,"output_tokens":5,
+                    "server_tool_use":{"web_search_requests":1002}}"#],
             10 * 1_000 + 5 * 5_000 + 2 * 10_000_000,
         )
     },

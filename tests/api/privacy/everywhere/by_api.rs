@@ -243,12 +243,14 @@ pub(super) fn converse(stage: &Stage, key: &str) -> String {
     let body = |is_stream: bool| {
         let content = json!([
             { "type": "text", "text": format!("{PROMPT} text") },
-            { "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": PROMPT } },
+            { "type": "image", "source": { "type": "base64", "media_type": "image/png",
+                "data": PROMPT } },
         ]);
         json!({
             "model": sse::MODEL, "max_tokens": 100, "stream": is_stream, "system": PROMPT,
             "metadata": { "user_id": PROMPT }, "stop_sequences": [PROMPT], "x_unknown": PROMPT,
-            "tools": [{ "name": PROMPT, "description": PROMPT, "input_schema": { "type": "object", "title": PROMPT } }],
+            "tools": [{ "name": PROMPT, "description": PROMPT, "input_schema": { "type": "object",
+                "title": PROMPT } }],
             "messages": [{ "role": "user", "content": content }],
         })
         .to_string()

@@ -312,7 +312,8 @@ fn word_for(name: &str) -> String {
 
 fn multipart() -> String {
     format!(
-        "--x\r\ncontent-disposition: form-data; name=\"{FIELD}\"; filename=\"{FIELD}\"\r\n\r\n{FIELD}\r\n--x--\r\n"
+        "--x\r\ncontent-disposition: form-data; name=\"{FIELD}\"; filename=\"{FIELD}\"\r\n\r\n\
+         {FIELD}\r\n--x--\r\n"
     )
 }
 
