@@ -114,7 +114,7 @@ impl UsageChoice {
         let days = last.days_since(first).saturating_add(1);
         if !(1..=DAYS_MAX).contains(&days) {
             let words =
-                format!("Choose at most {DAYS_MAX} days, with the first day before the last.");
+                format!("Choose at most {DAYS_MAX} days; the last must not be before the first.");
             return (wanted, Some(words));
         }
         (wanted.first, wanted.last) = (first, last);
