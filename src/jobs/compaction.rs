@@ -95,8 +95,15 @@ impl Job for Compaction {
 
     fn step(&mut self, conn: &mut AnyConnection, now: UnixMillis) -> Result<Batch, JobError> {
         let began = Instant::now();
-        let is_last = !self.is_due(conn, now)? || compact(conn)? == Compacted::Whole;
-        Ok(Batch { held: began.elapsed(), rest: self.again, is_last, ..Batch::default() })
+        let is_too_early = !self.is_due(conn, now)?;
+        let is_last = is_too_early || compact(conn)? == Compacted::Whole;
+        Ok(Batch {
+            held: began.elapsed(),
+            rest: self.again,
+            is_last,
+            is_too_early,
+            ..Batch::default()
+        })
     }
 }
 

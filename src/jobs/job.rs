@@ -53,6 +53,8 @@ pub struct Batch {
     pub rest: Duration,
     /// Whether nothing is left to do.
     pub is_last: bool,
+    /// Whether the job turned out not to be due: then this run does not count as done.
+    pub is_too_early: bool,
     /// Another job that has something to do now.
     pub next: Option<RunJob>,
 }

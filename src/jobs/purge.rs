@@ -96,7 +96,7 @@ impl Job for Purge {
             held: held.unwrap_or(took),
             rest: pacer::rest_after(conn, took),
             is_last: self.stage == PurgeStage::Done,
-            next: None,
+            ..Batch::default()
         })
     }
 }

@@ -46,7 +46,7 @@ impl JobRun {
         let batch = self.job.step(conn, now)?;
         self.rows = self.rows.saturating_add(batch.rows);
         self.next = self.next.or(batch.next);
-        if batch.is_last && self.turn == Turn::Queued {
+        if batch.is_last && !batch.is_too_early && self.turn == Turn::Queued {
             chores::finish(conn, self.name, self.began_at)?;
         }
         Ok((self, batch))

@@ -7,8 +7,10 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use sluice::db::AnyConnection;
+use sluice::db::models::chores;
 use sluice::db::schema::{accounts, api_keys, ledger_entries, usage_logs};
 use sluice::domain::clock::UnixMillis;
+use sluice::jobs::compaction::Compaction;
 use sluice::jobs::job::{Job, RunJob};
 use sluice::jobs::purge::Purge;
 use sluice::jobs::retention::Cutoffs;
@@ -284,6 +286,27 @@ fn p9_of_two_purges_at_once_each_row_goes_with_one() {
     assert_eq!(usage_logs::table.count().get_result::<i64>(first).unwrap(), 0);
     assert_eq!(balances(first), before);
     verify_books(first);
+}
+
+/// The alarm rings each day, and by default a compaction is due each week.
+#[test]
+fn p9_a_turn_that_comes_too_early_does_not_put_off_the_next_compaction() {
+    let app = TestApp::sandboxed();
+    let turn = || {
+        let done = || app.metric("sluice_chore_finished_timestamp_seconds{chore=\"compact\"}");
+        let now = u64::try_from(app.clock.now().as_millis() / 1000).unwrap();
+        app.scheduler.try_send(RunJob::of::<Compaction>()).unwrap();
+        eventually("the compaction's turn", || (done() == now).then_some(()));
+        app.db(|conn| chores::finished_at(conn, "compact").unwrap())
+    };
+    let first = app.clock.now();
+    assert_eq!(turn(), Some(first));
+    for _ in 1..7 {
+        app.clock.advance(DAY);
+        assert_eq!(turn(), Some(first));
+    }
+    app.clock.advance(DAY);
+    assert_eq!(turn(), Some(app.clock.now()));
 }
 
 /// A purge of what is from before a moment.
