@@ -9,12 +9,10 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 
 use crate::config::Chain;
+use crate::context::AppContext;
+use crate::db::DbError;
 use crate::db::models::chains::{self, ChainRow};
-use crate::db::{Database, DbError};
 use crate::http::table::{RouteTable, Served};
-use crate::ledger::actor::LedgerHandle;
-use crate::metrics::Metrics;
-use crate::tracker::Tracker;
 
 /// A database that takes longer than this to say "1" is not ready.
 const PROBE: Duration = Duration::from_secs(2);
@@ -22,16 +20,8 @@ const PROBE: Duration = Duration::from_secs(2);
 /// What the listener tells of.
 #[derive(Clone)]
 pub struct Admin {
-    /// Storage.
-    pub database: Database,
-    /// The ledger actor.
-    pub ledger: LedgerHandle,
-    /// Whether the server is stopping.
-    pub tracker: Tracker,
-    /// Numbers.
-    pub metrics: Arc<Metrics>,
-    /// Where deposits are taken.
-    pub chains: Arc<[Chain]>,
+    /// The main components of this node.
+    pub context: Arc<AppContext>,
     /// Whether clients get in.
     pub entrance: Entrance,
 }
@@ -78,23 +68,23 @@ async fn health() -> impl Responder {
 /// Whether requests should come here: 503 with the reason otherwise.
 async fn ready(admin: Data<Admin>) -> HttpResponse {
     let refuse = |reason: &'static str| HttpResponse::ServiceUnavailable().body(reason);
-    if admin.tracker.is_draining() {
+    if admin.context.tracker.is_draining() {
         return refuse("stopping\n");
     }
-    if !admin.ledger.is_alive() {
+    if !admin.context.ledger.is_alive() {
         return refuse("the ledger has ended\n");
     }
     if admin.entrance.is_shut() {
         return refuse("clients do not get in\n");
     }
-    let read = admin.database.run(chains::all);
+    let read = admin.context.database.run(chains::all);
     let rows = match tokio::time::timeout(PROBE, read).await {
         Ok(Ok(rows)) => rows,
         Ok(Err(DbError::Moved(_))) => return refuse("the database file is not in its place\n"),
         _ => return refuse("the database does not answer\n"),
     };
     // Behind what is under way there: a ledger that waits for ever answers nothing.
-    match tokio::time::timeout(PROBE, admin.ledger.probe()).await {
+    match tokio::time::timeout(PROBE, admin.context.ledger.probe()).await {
         Ok(Ok(())) => HttpResponse::Ok().body(format!("ready\n{}", troubles(&admin, &rows))),
         Ok(Err(_)) => refuse("the database does not answer the ledger\n"),
         Err(_) => refuse("the ledger does not get on\n"),
@@ -112,11 +102,11 @@ fn troubles(admin: &Admin, rows: &[ChainRow]) -> String {
         };
         Some(format!("deposits on {} wait, {status}: {detail}\n", chain.name))
     };
-    admin.chains.iter().filter_map(line).collect()
+    admin.context.settings.chains.iter().filter_map(line).collect()
 }
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(admin.metrics.render())
+        .body(admin.context.metrics.render())
 }

@@ -336,18 +336,11 @@ fn prepare(settings: &Settings, conn: &mut AnyConnection) -> Result<TombstoneKey
 }
 
 fn serve_operator(
-    context: &AppContext,
+    context: &Arc<AppContext>,
     entrance: &Entrance,
 ) -> Result<(SocketAddr, Server), StartError> {
     let address = context.settings.server.admin_listen;
-    let data = Data::new(Admin {
-        database: context.database.clone(),
-        ledger: context.ledger.clone(),
-        tracker: context.tracker.clone(),
-        metrics: Arc::clone(&context.metrics),
-        chains: context.settings.chains.as_slice().into(),
-        entrance: entrance.clone(),
-    });
+    let data = Data::new(Admin { context: Arc::clone(context), entrance: entrance.clone() });
     let factory = move || App::new().app_data(data.clone()).configure(admin::configure);
     let listener =
         std::net::TcpListener::bind(address).map_err(|e| StartError::Listen(address, e))?;
