@@ -1,8 +1,8 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
 pub mod chains;
-pub mod chores;
 pub mod connections;
+pub mod jobs;
 pub mod mail;
 pub mod policies;
 pub mod registry;
@@ -19,8 +19,8 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
 use chains::ChainMetrics;
-use chores::ChoreMetrics;
 use connections::ConnectionMetrics;
+use jobs::JobMetrics;
 use mail::MailMetrics;
 use policies::PolicyMetrics;
 use registry::{DescribedRegistry, Description};
@@ -64,8 +64,8 @@ pub struct Metrics {
     pub chains: ChainMetrics,
     /// Calls to providers of chains.
     pub rpc: RpcMetrics,
-    /// What is done now and then.
-    pub chores: ChoreMetrics,
+    /// Jobs: whether they run, and what they did.
+    pub jobs: JobMetrics,
     /// Versions of policies and their notices.
     pub policies: PolicyMetrics,
 }
@@ -130,7 +130,7 @@ impl Metrics {
         let chains = ChainMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
         let upstreams = UpstreamMetrics::new(&registry)?;
-        let chores = ChoreMetrics::new(&registry)?;
+        let jobs = JobMetrics::new(&registry)?;
         let policies = PolicyMetrics::new(&registry)?;
         Ok(Self {
             connections: ConnectionMetrics::new(&registry)?,
@@ -150,7 +150,7 @@ impl Metrics {
             daily: Arc::default(),
             upstreams,
             rpc,
-            chores,
+            jobs,
             policies,
         })
     }

@@ -76,7 +76,7 @@ impl Scheduler {
         let (turn, log_failure) = (plan.turn, plan.log_failure);
         let run = plan.begin(self.context.clock.now());
         if turn == Turn::Queued {
-            self.context.metrics.chores.begin(name);
+            self.context.metrics.jobs.begin(name);
             tracing::info!(chore = name, "begins");
         }
         self.running.push((name, turn));
@@ -87,7 +87,7 @@ impl Scheduler {
                 Ok(run) => scheduler.end(&run, ctx),
                 Err(error) => {
                     if turn == Turn::Queued {
-                        scheduler.context.metrics.chores.fail(name);
+                        scheduler.context.metrics.jobs.fail(name);
                     }
                     log_failure(&error);
                 }
@@ -99,7 +99,7 @@ impl Scheduler {
     /// A job is done.
     fn end(&mut self, run: &JobRun, ctx: &mut Context<Self>) {
         if run.turn == Turn::Queued {
-            self.context.metrics.chores.finish(run.name, self.context.clock.now());
+            self.context.metrics.jobs.finish(run.name, self.context.clock.now());
             tracing::info!(chore = run.name, rows = run.rows, "is done");
         }
         if let Some(RunJob(name)) = run.next {
@@ -167,10 +167,10 @@ async fn work(context: Arc<AppContext>, run: JobRun) -> Result<JobRun, JobError>
     };
     let note = |run: &JobRun, batch: &Batch| {
         if run.turn == Turn::Queued {
-            context.metrics.chores.observe_piece(run.name, batch.held);
+            context.metrics.jobs.observe_batch(run.name, batch.held);
         }
         for (table, rows) in &batch.deleted {
-            context.metrics.chores.count_deleted(table, *rows);
+            context.metrics.jobs.count_deleted(table, *rows);
         }
         Ok(())
     };
