@@ -25,7 +25,7 @@ use crate::db::AnyConnection;
 use crate::db::models::deposit_refunds::RefundRow;
 use crate::db::models::deposits::{self, DepositRow};
 use crate::deposits::standing::{RefundedShare, share, state};
-use crate::domain::deposit::DepositState;
+use crate::domain::deposit::{DepositState, RefundState};
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::shown;
@@ -185,9 +185,9 @@ fn standing_with(row: &DepositRow, refund: Option<&RefundRow>) -> String {
         return standing(row);
     };
     let amount = refund.amount_nanousd;
-    match (refund.state.as_str(), share) {
-        ("posted", RefundedShare::Whole) => state(row, Some(refund)).to_owned(),
-        ("posted", RefundedShare::Part) => format!("{} ({amount} refunded)", row.state),
+    match (refund.state, share) {
+        (RefundState::Posted, RefundedShare::Whole) => state(row, Some(refund)).to_owned(),
+        (RefundState::Posted, RefundedShare::Part) => format!("{} ({amount} refunded)", row.state),
         _ => format!("{} (refund of {amount} held)", row.state),
     }
 }

@@ -11,7 +11,7 @@ use super::schema::{
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::DepositState;
+use crate::domain::deposit::{DepositState, RefundState};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
@@ -135,7 +135,7 @@ fn due_within(
     let held = deposit_refunds::table
         .inner_join(deposits::table.on(deposits::id.eq(deposit_refunds::deposit_id)))
         .filter(deposits::account_id.eq(accounts::id.nullable()))
-        .filter(deposit_refunds::state.eq("held"));
+        .filter(deposit_refunds::state.eq(RefundState::Held));
     let ids = accounts::table
         .filter(accounts::id.between(first, last))
         .filter(accounts::closing_at.le(before))

@@ -14,7 +14,7 @@ use diesel::sqlite::Sqlite;
 use super::AnyConnection;
 use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::{CalendarMonth, UnixMillis};
-use crate::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState};
+use crate::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositState, RefundState};
 use crate::domain::deposit_case::{CaseKind, CaseState};
 use crate::domain::entry_kind::EntryKind;
 use crate::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
@@ -142,6 +142,7 @@ word!(ClaimReason, "claim's reason", ClaimReason::as_str, ClaimReason::parse);
 word!(ClaimState, "claim's state", ClaimState::as_str, ClaimState::parse);
 word!(DepositReason, "deposit's reason", DepositReason::as_str, DepositReason::parse);
 word!(DepositState, "deposit's state", DepositState::as_str, DepositState::parse);
+word!(RefundState, "refund's state", RefundState::as_str, RefundState::parse);
 word!(EntryKind, "kind of ledger entries", EntryKind::as_str, EntryKind::parse);
 word!(Endpoint, "endpoint", Endpoint::as_str, Endpoint::parse);
 word!(PolicyKind, "policy's kind", PolicyKind::as_str, |word: &str| word.parse().ok());
@@ -182,16 +183,15 @@ mod tests {
 
     #[test]
     fn columns_are_read_back_as_they_were_written() {
-        let row: Row = diesel::sql_query(
-            "SELECT $1 AS state, $2 AS reason, $3 AS amount, $4 AS tx_hash, $5 AS raw",
-        )
-        .bind::<Text, _>(DepositState::Held)
-        .bind::<Nullable<Text>, _>(Some(DepositReason::Depegged))
-        .bind::<BigInt, _>(NanoUsd::from_nanos(-7))
-        .bind::<Binary, _>(TxHash([9; 32]))
-        .bind::<Text, _>(RawAmount([0xff; 32]))
-        .get_result(&mut memory())
-        .unwrap();
+        let sql = "SELECT $1 AS state, $2 AS reason, $3 AS amount, $4 AS tx_hash, $5 AS raw";
+        let row: Row = diesel::sql_query(sql)
+            .bind::<Text, _>(DepositState::Held)
+            .bind::<Nullable<Text>, _>(Some(DepositReason::Depegged))
+            .bind::<BigInt, _>(NanoUsd::from_nanos(-7))
+            .bind::<Binary, _>(TxHash([9; 32]))
+            .bind::<Text, _>(RawAmount([0xff; 32]))
+            .get_result(&mut memory())
+            .unwrap();
         assert_eq!((row.state, row.reason), (DepositState::Held, Some(DepositReason::Depegged)));
         assert_eq!((row.amount, row.tx_hash), (NanoUsd::from_nanos(-7), TxHash([9; 32])));
         assert_eq!(row.raw, RawAmount([0xff; 32]));

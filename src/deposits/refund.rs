@@ -9,7 +9,7 @@ use crate::db::models::deposits::{self, DepositRow};
 use crate::db::models::{accounts, chains, deposit_cases};
 use crate::db::{AnyConnection, books, transaction};
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::deposit::{DepositReason, DepositState, RefundState};
 use crate::domain::evm::TxHash;
 use crate::domain::ids::{AccountId, public_id};
 use crate::domain::money::NanoUsd;
@@ -64,7 +64,7 @@ pub fn hold(
         id: 0,
         public_id: public_id("ref_")?,
         deposit_id: row.id,
-        state: "held".to_owned(),
+        state: RefundState::Held,
         amount_nanousd: amount,
         tx_hash: None,
         created_at: now,
@@ -143,7 +143,7 @@ pub fn post(
     now: UnixMillis,
 ) -> Result<Refunded, DepositError> {
     transaction::write(conn, |conn| {
-        let Some(refund) = close(conn, row, "posted", Some(tx_hash), now)? else {
+        let Some(refund) = close(conn, row, RefundState::Posted, Some(tx_hash), now)? else {
             return Ok(Refunded::NoneHeld);
         };
         // One that was credited goes on by itself: its money was taken from the balance, whatever
@@ -165,7 +165,7 @@ pub fn cancel(
     now: UnixMillis,
 ) -> Result<Refunded, DepositError> {
     transaction::write(conn, |conn| {
-        let Some(refund) = close(conn, row, "cancelled", None, now)? else {
+        let Some(refund) = close(conn, row, RefundState::Cancelled, None, now)? else {
             return Ok(Refunded::NoneHeld);
         };
         let amount = refund.amount_nanousd;
@@ -212,16 +212,18 @@ fn whose(
 fn close(
     conn: &mut AnyConnection,
     row: &DepositRow,
-    state: &str,
+    state: RefundState,
     tx_hash: Option<TxHash>,
     now: UnixMillis,
 ) -> Result<Option<RefundRow>, DepositError> {
     let refund = deposit_refunds::of_deposit(conn, row.id)?;
-    let Some(refund) = refund.filter(|refund| refund.state == "held") else { return Ok(None) };
+    let Some(refund) = refund.filter(|refund| refund.state == RefundState::Held) else {
+        return Ok(None);
+    };
     if !deposit_refunds::close(conn, refund.id, state, tx_hash, now)? {
         return Ok(None);
     }
-    Ok(Some(RefundRow { state: state.to_owned(), tx_hash, updated_at: now, ..refund }))
+    Ok(Some(RefundRow { state, tx_hash, updated_at: now, ..refund }))
 }
 
 /// Moves on a deposit that was held for a refund. Nobody else does, so it is read afresh.

@@ -4,7 +4,7 @@
 
 use crate::db::models::deposit_refunds::RefundRow;
 use crate::db::models::deposits::DepositRow;
-use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::deposit::{DepositReason, DepositState, RefundState};
 
 /// How much of a credited deposit is on its way back, or went back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn share(row: &DepositRow, refund: &RefundRow) -> Option<RefundedShare> {
 #[must_use]
 pub fn state(row: &DepositRow, refund: Option<&RefundRow>) -> &'static str {
     let is_back = |refund: &&RefundRow| {
-        refund.state == "posted" && share(row, refund) == Some(RefundedShare::Whole)
+        refund.state == RefundState::Posted && share(row, refund) == Some(RefundedShare::Whole)
     };
     match refund.filter(is_back) {
         Some(_) => DepositState::Refunded.as_str(),
@@ -48,17 +48,17 @@ pub fn sentence(row: &DepositRow, refund: Option<&RefundRow>) -> String {
 fn of_refund(row: &DepositRow, refund: &RefundRow) -> Option<String> {
     let amount = refund.amount_nanousd;
     let paid = paid_by(refund);
-    match (row.state, refund.state.as_str()) {
-        (DepositState::Credited, "posted") => Some(match share(row, refund)? {
+    match (row.state, refund.state) {
+        (DepositState::Credited, RefundState::Posted) => Some(match share(row, refund)? {
             RefundedShare::Whole => format!("Refunded ${amount}{paid}."),
             RefundedShare::Part => {
                 format!("Credited to your balance. Refunded ${amount} of it{paid}.")
             }
         }),
-        (DepositState::Credited, "held") => Some(format!(
+        (DepositState::Credited, RefundState::Held) => Some(format!(
             "Credited to your balance. ${amount} of it was removed again for a refund to you."
         )),
-        (DepositState::Refunded, "posted") => Some(match row.value_nanousd {
+        (DepositState::Refunded, RefundState::Posted) => Some(match row.value_nanousd {
             Some(value) => {
                 format!("Refunded{paid}, instead of crediting ${value}.")
             }

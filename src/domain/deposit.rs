@@ -191,6 +191,35 @@ worded! {
     }
 }
 
+/// Where a refund stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefundState {
+    /// Its amount is held, and it is to be paid.
+    Held,
+    /// It was paid.
+    Posted,
+    /// It was called off.
+    Cancelled,
+}
+
+impl RefundState {
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Posted => "posted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// From the stored word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Held, Self::Posted, Self::Cancelled].into_iter().find(|one| one.as_str() == word)
+    }
+}
+
 /// What was transferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Asset {
@@ -275,7 +304,7 @@ pub fn raw_of_dollars(amount: NanoUsd, decimals: u8) -> Option<RawAmount> {
     Some(RawAmount::from(scaled.div_ceil(nano)))
 }
 
-shown_as_word!(DepositState, DepositReason, ClaimState, ClaimReason);
+shown_as_word!(DepositState, DepositReason, ClaimState, ClaimReason, RefundState);
 
 #[cfg(test)]
 mod tests {

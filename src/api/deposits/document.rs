@@ -375,7 +375,7 @@ impl Refund {
     fn of(row: &RefundRow) -> Self {
         Self {
             id: row.public_id.clone(),
-            state: row.state.clone(),
+            state: row.state.to_string(),
             amount: Dollars(row.amount_nanousd),
             tx_hash: row.tx_hash.map(|hash| hash.to_string()),
             updated_at: Moment(row.updated_at),

@@ -16,7 +16,7 @@ use crate::db::models::deposits::{self, DepositRow, Filter};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::standing;
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::DepositReason;
+use crate::domain::deposit::{DepositReason, RefundState};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
@@ -152,7 +152,10 @@ fn line(
         .words(row.price_round.as_deref().unwrap_or_default())
         .words(row.price_answer.as_deref().unwrap_or_default())
         .plain(&row.value_nanousd.map(usd).unwrap_or_default())
-        .words(standing::state(row, refund.as_ref().filter(|one| one.state != "cancelled")))
+        .words(standing::state(
+            row,
+            refund.as_ref().filter(|one| one.state != RefundState::Cancelled),
+        ))
         .words(row.reason.map_or("", DepositReason::as_str))
         .words(row.account_id.and_then(|id| accounts.get(&id)).map_or("", String::as_str))
         .plain(&row.credit_number.to_string())
@@ -160,7 +163,7 @@ fn line(
     let refund = refund.as_ref();
     let paid = refund.and_then(|refund| refund.tx_hash);
     line.plain(refund.map_or("", |refund| &refund.public_id))
-        .plain(refund.map_or("", |refund| &refund.state))
+        .plain(refund.map_or("", |refund| refund.state.as_str()))
         .plain(&refund.map(|refund| usd(refund.amount_nanousd)).unwrap_or_default())
         .plain(&paid.map(|hash| hash.to_string()).unwrap_or_default())
         .plain(&refund.map(|refund| moment(refund.updated_at)).unwrap_or_default());

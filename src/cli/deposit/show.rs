@@ -18,7 +18,7 @@ use crate::db::models::deposits::DepositRow;
 use crate::db::models::wallets::{self, WalletRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::deposits::{credit, standing};
-use crate::domain::deposit::DepositReason;
+use crate::domain::deposit::{DepositReason, RefundState};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
 
@@ -90,7 +90,7 @@ fn is_final(row: &DepositRow, chain: Option<&ChainRow>) -> Option<bool> {
 
 /// The refund that is held or posted.
 fn standing_refund(around: &DepositContext) -> Option<&RefundRow> {
-    around.refunds.iter().find(|refund| refund.state != "cancelled")
+    around.refunds.iter().find(|refund| refund.state != RefundState::Cancelled)
 }
 
 /// What its owner is told: of its state with its refund, and of its reason.
@@ -214,7 +214,7 @@ fn print_history(
     let refunds = around.refunds.iter().map(|refund| {
         let paid = refund.tx_hash.map_or_else(|| "-".to_owned(), |hash| hash.to_string());
         let (at, amount) = (moment(refund.created_at), usd(refund.amount_nanousd));
-        vec![at, refund.public_id.clone(), refund.state.clone(), amount, paid]
+        vec![at, refund.public_id.clone(), refund.state.to_string(), amount, paid]
     });
     section(&["refund of", "id", "state", "USD", "transaction"], refunds.collect(), output)?;
     let decisions = around

@@ -8,6 +8,7 @@ use super::deposits::DepositRow;
 use crate::db::schema::deposit_refunds;
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
+use crate::domain::deposit::RefundState;
 use crate::domain::evm::TxHash;
 use crate::domain::money::NanoUsd;
 
@@ -22,8 +23,8 @@ pub struct RefundRow {
     pub public_id: String,
     /// Of which deposit.
     pub deposit_id: i64,
-    /// `held`, `posted` or `cancelled`.
-    pub state: String,
+    /// Where it stands.
+    pub state: RefundState,
     /// What was taken from the balance for it; 0 for a deposit that was never credited.
     pub amount_nanousd: NanoUsd,
     /// The transaction that paid it.
@@ -38,7 +39,7 @@ pub struct RefundRow {
 pub fn of_deposit(conn: &mut AnyConnection, deposit_id: i64) -> Result<Option<RefundRow>, DbError> {
     let row = deposit_refunds::table
         .filter(deposit_refunds::deposit_id.eq(deposit_id))
-        .filter(deposit_refunds::state.ne("cancelled"))
+        .filter(deposit_refunds::state.ne(RefundState::Cancelled))
         .select(RefundRow::as_select())
         .first(conn)
         .optional()?;
@@ -65,7 +66,7 @@ pub fn standing(
 ) -> Result<HashMap<i64, RefundRow>, DbError> {
     let ids: Vec<i64> = deposits.iter().map(|row| row.id).collect();
     let refunds = of_deposits(conn, &ids)?.into_iter();
-    let refunds = refunds.filter(|refund| refund.state != "cancelled");
+    let refunds = refunds.filter(|refund| refund.state != RefundState::Cancelled);
     Ok(refunds.map(|refund| (refund.deposit_id, refund)).collect())
 }
 
@@ -82,12 +83,12 @@ pub fn insert(conn: &mut AnyConnection, row: &RefundRow) -> Result<(), DbError> 
 pub fn close(
     conn: &mut AnyConnection,
     id: i64,
-    state: &str,
+    state: RefundState,
     tx_hash: Option<TxHash>,
     now: UnixMillis,
 ) -> Result<bool, DbError> {
     let held = deposit_refunds::table
-        .filter(deposit_refunds::id.eq(id).and(deposit_refunds::state.eq("held")));
+        .filter(deposit_refunds::id.eq(id).and(deposit_refunds::state.eq(RefundState::Held)));
     let closed = diesel::update(held)
         .set((
             deposit_refunds::state.eq(state),

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use crate::db::schema::{deposit_refunds, deposits};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
-use crate::domain::deposit::{DepositReason, DepositState};
+use crate::domain::deposit::{DepositReason, DepositState, RefundState};
 use crate::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
 use crate::domain::ids::AccountId;
 use crate::domain::money::NanoUsd;
@@ -214,7 +214,7 @@ pub fn page(
         let is_back = diesel::dsl::exists(
             deposit_refunds::table
                 .filter(deposit_refunds::deposit_id.eq(deposits::id))
-                .filter(deposit_refunds::state.eq("posted"))
+                .filter(deposit_refunds::state.eq(RefundState::Posted))
                 .filter(deposits::state.eq(DepositState::Credited))
                 .filter(deposit_refunds::amount_nanousd.nullable().ge(deposits::value_nanousd)),
         );

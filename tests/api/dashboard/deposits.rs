@@ -8,7 +8,7 @@ use sluice::db::models::deposits::{self, DepositRow};
 use sluice::db::schema::{deposit_refunds as deposit_refunds_table, deposits as deposits_table};
 use sluice::domain::account_status::AccountStatus;
 use sluice::domain::clock::UnixMillis;
-use sluice::domain::deposit::DepositState;
+use sluice::domain::deposit::{DepositState, RefundState};
 use sluice::domain::evm::{ChainId, TxHash};
 use sluice::domain::money::NanoUsd;
 
@@ -201,7 +201,7 @@ fn a_refunded_deposit_says_so_everywhere() {
             id: 0,
             public_id: format!("ref_{number}"),
             deposit_id,
-            state: state.to_owned(),
+            state: RefundState::parse(state).unwrap(),
             amount_nanousd: NanoUsd::from_nanos(nanos),
             tx_hash: (state == "posted").then(|| TxHash([0xfe; 32])),
             created_at: UnixMillis::from_millis(0),

@@ -56,8 +56,8 @@ impl End {
             }
             Self::Suspension => {
                 let id = person.id;
-                assert!(app.db(|conn| accounts::set_status(conn, id,
-                    AccountStatus::Suspended).unwrap()));
+                let status = AccountStatus::Suspended;
+                assert!(app.db(|conn| accounts::set_status(conn, id, status).unwrap()));
                 return;
             }
         };
