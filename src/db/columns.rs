@@ -201,8 +201,8 @@ mod tests {
     fn what_does_not_read_fails_while_it_is_loaded() {
         let read = |state: &str, hash: &str| {
             let sql = format!(
-                "SELECT '{state}' AS state, NULL AS reason, 1 AS amount, {hash} AS tx_hash, '1' \
-                 AS raw"
+                "SELECT '{state}' AS state, NULL AS reason, 1 AS amount, {hash} AS tx_hash, \
+                 '1' AS raw"
             );
             let loaded = diesel::sql_query(sql).get_result::<Row>(&mut memory());
             loaded.map_err(DbError::from).map(|row| row.reason)

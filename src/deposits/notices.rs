@@ -133,7 +133,7 @@ fn news(row: &DepositRow, value: Option<NanoUsd>) -> DepositNews {
     DepositNews {
         deposit: row.public_id.clone(),
         chain_id: row.chain_id.0,
-        token: row.token.map(|it| it.to_string()),
+        token: row.token.map(|token| token.to_string()),
         raw_amount: row.raw_amount.to_string(),
         value_usd: value.map(|value| value.to_string()),
         reason: row.reason.map(|reason| reason.as_str().to_owned()),

@@ -244,7 +244,7 @@ impl SendContext {
             ComposedMail::Unwanted => return Ok(SendOutcome::Unwanted),
             ComposedMail::Hopeless(reason) => return Ok(SendOutcome::Hopeless(reason)),
         };
-        let file = format!("{}-{}", row.created_at, row.message_id);
+        let file = format!("{}-{}", row.created_at.as_millis(), row.message_id);
         Ok(match self.parts.transport.send(&message, &file).await {
             Ok(()) => SendOutcome::Sent,
             Err(error) => SendOutcome::Failed(error),

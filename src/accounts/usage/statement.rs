@@ -90,7 +90,7 @@ pub fn document(row: &PlacedEntry, balance: Option<i64>) -> EntryDocument {
         reference: row.reference.clone(),
         about: about(row.kind, &row.reference),
         amount: row.amount_nanousd.to_string(),
-        balance: balance.map(|nanos| nanos.to_string()),
+        balance: balance.map(|nanos| NanoUsd::from_nanos(nanos).to_string()),
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) fn document(
         "raw_amount": row.raw_amount,
         "decimals": coins.decimals,
         "amount": coins.amount,
-        "value": row.value_nanousd.map(|nanos| nanos.to_string()),
+        "value": row.value_nanousd.map(|value| value.to_string()),
         "credit_number": row.credit_number,
         "early_credit_at": row.early_credit_at.map(moment),
         "block_number": row.block_number,
