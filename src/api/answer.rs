@@ -1,4 +1,5 @@
-//! What handlers answer: a type for each shape, which says its status and its schema by itself.
+//! What handlers return: one type for each kind of response, which sets its status and describes
+//! its schema.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -37,14 +38,14 @@ pub(super) enum CreatedOnce<T> {
     Before(T),
 }
 
-/// 200 with a file, of whatever length. An attribute says what types it may have.
+/// 200 with a file of any length. The handler's attribute lists its content types.
 pub(super) struct File {
     pub(super) name: String,
     pub(super) content_type: &'static str,
     pub(super) body: BoxBody,
 }
 
-/// 200 with server-sent events. The document describes one of them as `E`.
+/// 200 with server-sent events, each as `E` describes it.
 pub(super) struct EventBody<E> {
     pieces: Pieces,
     event: PhantomData<E>,

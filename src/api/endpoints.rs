@@ -1,7 +1,7 @@
 //! The table of what is offered: one line makes a route of a handler and an operation of the
 //! OpenAPI document. Path, words and statuses come from the handler's attribute, bodies and answers
 //! from its signature. So nothing is served that is not described, and nothing described that is
-//! not served. Who may ask stands in the table, and a handler that lets in others does not compile.
+//! not served. Who may ask stands in the table; a handler that lets others in does not compile.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) struct ApiEndpoint {
 #[derive(Default)]
 pub(super) struct Endpoints {
     pub(super) all: Vec<ApiEndpoint>,
-    /// The group that operations are added to.
+    /// The group of the operations that are added next.
     tag: &'static str,
 }
 

@@ -1,5 +1,5 @@
-//! What handlers take from a request: who asks, and the body. `middleware` has found out who asks
-//! before any of it.
+//! The extractors: who asks, and the body. `middleware` has found out who asks before any of them
+//! runs.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -30,13 +30,13 @@ pub(super) struct Visitor {
     pub(super) client: ClientAddress,
 }
 
-/// Who asks with a key or a session, as the account's standing allows.
+/// Who asks with a key or a session, if the account's standing allows it.
 pub(super) struct AccountCaller<S = GoodStanding> {
     principal: Principal,
     standing: PhantomData<S>,
 }
 
-/// Who is logged in.
+/// Who asks with a session, if the account's standing allows it.
 pub(super) struct SessionCaller<S = GoodStanding> {
     pub(super) session: LiveSession,
     /// Whom attempts are counted against.
@@ -44,16 +44,16 @@ pub(super) struct SessionCaller<S = GoodStanding> {
     standing: PhantomData<S>,
 }
 
-/// How an account must stand to ask for something.
+/// What an account's standing must be.
 pub(super) trait StandingRule: 'static {
-    /// Holds a session against it.
+    /// Checks a session against it.
     fn check(session: &LiveSession, method: &Method) -> Result<(), AuthError>;
 }
 
-/// A suspended account may only look, and one that is being deleted not even that.
+/// A suspended account may only read, and one that is being deleted may not even read.
 pub(super) struct GoodStanding;
 
-/// What suspended accounts and those being deleted may do too.
+/// Suspended accounts and those being deleted may ask too.
 pub(super) struct AnyStanding;
 
 impl StandingRule for GoodStanding {
@@ -140,14 +140,14 @@ fn client_of(api: &Api, http: &HttpRequest) -> ClientAddress {
     client_address(http, &api.parts.context.settings.server)
 }
 
-/// What a body is made of: every field must be there, and no other may.
+/// The type of a body. It must have exactly these fields.
 pub(super) trait Fields: DeserializeOwned + ToSchema + 'static {
-    /// Their names, for the refusal of anything else.
+    /// The names of the fields, for the refusal of anything else.
     const FIELDS: &'static str;
 }
 
-/// The request's body. Its sender decides how long it takes; so who asks is looked at once more
-/// when it is there.
+/// The request's body. Its sender decides how long it takes, so once it has arrived, who asks is
+/// checked again.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: Fields> FromRequest for Body<T> {

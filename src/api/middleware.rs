@@ -1,5 +1,5 @@
-//! What comes before every handler and behind it: who asks, whether the account may ask now, and
-//! what every answer has.
+//! What runs before and after every handler: it finds out who asks, checks the account's rate
+//! limit, and adds what every response has.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,7 +19,8 @@ use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::gateway::respond::{fit_version, unread};
 
-/// The request's body, for whoever reads it. What is left of it is kept with the answer.
+/// The request's body, shared with the extractor that reads it. What is left unread is kept until
+/// the response is sent.
 #[derive(Clone)]
 pub(super) struct SharedPayload(Rc<RefCell<Option<Payload>>>);
 
@@ -39,7 +40,7 @@ impl SharedPayload {
     }
 }
 
-/// Has a handler answer. Unless anybody may ask, it is found out before who does, and kept with the
+/// Runs a handler. Unless anybody may ask, it first finds out who does, and keeps that with the
 /// request for the handler's first argument.
 pub(super) async fn around(
     access: Access,
@@ -73,7 +74,7 @@ pub(super) async fn around(
     Ok(ServiceResponse::new(http, response))
 }
 
-/// Finds out who asks, and counts the request.
+/// Finds out who asks, and counts the request against the account's limit.
 async fn admit(api: &Api, http: &HttpRequest) -> Result<Principal, Refusal> {
     if http.match_info().iter().any(|(_, part)| part.contains(char::is_control)) {
         // Nothing is called so, and not each database takes the question.
@@ -85,10 +86,7 @@ async fn admit(api: &Api, http: &HttpRequest) -> Result<Principal, Refusal> {
     Ok(principal)
 }
 
-/// Whether anything new is begun.
-///
-/// # Errors
-/// 503 while the server stops.
+/// Refuses new requests with 503 while the server stops.
 pub(super) fn check_open(api: &Api) -> Result<(), Refusal> {
     if api.parts.context.tracker.is_draining() {
         return Err(Refusal::Shared(ApiError::unavailable()));

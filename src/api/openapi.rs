@@ -134,7 +134,7 @@ pub(super) async fn show(http: HttpRequest, api: Data<Api>) -> CachedDocument {
     CachedDocument { text: (!is_known).then(|| text.clone()), etag: etag.clone() }
 }
 
-/// The document, or 304 for those who have it. An attribute says what is sent.
+/// The document, or 304 for those who have it. The handler's attribute describes it.
 pub(super) struct CachedDocument {
     text: Option<Bytes>,
     etag: String,

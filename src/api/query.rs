@@ -24,16 +24,16 @@ const LIMIT_MAX: usize = 500;
 const BAD_TIME: &str = "`from` and `to` must be days (2026-11-22) or times \
     (2026-11-22T12:00:00Z), with `from` not after `to`.";
 
-/// What is said of a format that is none.
+/// The refusal of an unknown format.
 pub(super) const BAD_FORMAT: Refusal = Refusal::Query("`format` must be csv or jsonl.");
 
-/// What a path takes behind the `?`: these fields, and no other.
+/// The type of a query. Other parameters than its fields are refused.
 pub(super) trait QueryFields: DeserializeOwned + IntoParams + 'static {
-    /// What is said of anything else.
+    /// The refusal of anything else.
     const REFUSAL: Refusal;
 }
 
-/// What stands behind the `?`.
+/// The query's parameters.
 pub(super) struct Parameters<T>(pub(super) T);
 
 impl<T: QueryFields> FromRequest for Parameters<T> {

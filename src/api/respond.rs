@@ -1,11 +1,11 @@
-//! The head that answers of ours share, and how a document becomes bytes.
+//! The headers that responses have in common, and how a document becomes bytes.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
-/// An answer that no cache keeps and no browser guesses the type of.
+/// Begins a response that no cache keeps and whose type no browser guesses.
 pub(super) fn begin(status: StatusCode) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response.insert_header((CACHE_CONTROL, "no-store"));
@@ -13,7 +13,7 @@ pub(super) fn begin(status: StatusCode) -> HttpResponseBuilder {
     response
 }
 
-/// Ends an answer with a document. Its fields come in the order of their names.
+/// Finishes a response with a document. Its fields are sorted by name.
 pub(super) fn json<T: Serialize>(
     mut response: HttpResponseBuilder,
     document: &T,

@@ -1,6 +1,6 @@
-//! What a handler's signature says of its operation: who may ask, what the body and the query are,
-//! and what is answered. The OpenAPI document has it from here, so it describes the very types that
-//! are read and sent.
+//! What a handler's signature says about its operation: who may ask, the types of body and query,
+//! and what is returned. The OpenAPI document is made from this, so it describes the very types
+//! that are read and sent.
 
 use actix_web::web::{Data, Path};
 use actix_web::{FromRequest, HttpRequest, Responder};
@@ -22,13 +22,13 @@ pub(super) struct Signature {
 
 /// An argument of a handler.
 pub(super) trait Argument: FromRequest {
-    /// Says what it takes from the request.
+    /// Describes what it reads from the request.
     fn describe(_signature: &mut Signature) {}
 }
 
 /// The first argument of a handler: who asks.
 pub(super) trait Asker: FromRequest {
-    /// The line of the table that it belongs to.
+    /// The kind of line in the table that it fits.
     type Line;
 }
 
@@ -41,16 +41,16 @@ pub(super) struct ForSessions;
 
 /// All arguments of a handler. Who asks comes first.
 pub(super) trait Arguments: FromRequest {
-    /// The line of the table that the handler belongs to.
+    /// The kind of line in the table that the handler fits.
     type Line;
 
-    /// Says what they take from the request.
+    /// Describes what they read from the request.
     fn describe(signature: &mut Signature);
 }
 
-/// What a handler answers.
+/// What a handler returns.
 pub(super) trait ApiResponse: Responder {
-    /// Says of each status what is sent with it.
+    /// Describes its statuses, and what is sent with each.
     fn describe(signature: &mut Signature);
 }
 
@@ -80,7 +80,7 @@ impl Asker for HttpRequest {
 
 impl Argument for HttpRequest {}
 impl Argument for Data<Api> {}
-/// An attribute says what it names.
+// The handler's attribute describes it.
 impl Argument for Path<String> {}
 
 impl<T: ApiResponse + 'static> ApiResponse for Result<T, Refusal> {
@@ -98,18 +98,18 @@ impl Signature {
         self.operation.request_body = Some(RefOr::T(body.build()));
     }
 
-    /// These parameters may stand behind the path.
+    /// The request may have these parameters in its query.
     pub(super) fn query<T: IntoParams>(&mut self) {
         let taken = T::into_params(|| Some(ParameterIn::Query));
         self.operation.parameters.get_or_insert_default().extend(taken.into_iter().map(RefOr::T));
     }
 
-    /// An answer of this status is a document of this type.
+    /// A response with this status is a JSON document of this type.
     pub(super) fn answers<T: ToSchema>(&mut self, status: u16) {
         self.sends::<T>(status, JSON);
     }
 
-    /// An answer of this status has this type in another form.
+    /// A response with this status has this type, as another content type.
     pub(super) fn sends<T: ToSchema>(&mut self, status: u16, content_type: &str) {
         let content = self.content::<T>();
         if let RefOr::T(response) = self.response(status) {
@@ -117,13 +117,13 @@ impl Signature {
         }
     }
 
-    /// An answer of this status has no body. Its words stand in the attribute.
+    /// A response has this status. The handler's attribute says what it means.
     pub(super) fn response(&mut self, status: u16) -> &mut RefOr<Response> {
         let responses = &mut self.operation.responses.responses;
         responses.entry(status.to_string()).or_insert_with(|| RefOr::T(Response::new("")))
     }
 
-    /// All refusals are documents of this type.
+    /// All refusals are JSON documents of this type.
     fn refuses<T: ToSchema>(&mut self) {
         let content = self.content::<T>();
         for (status, response) in &mut self.operation.responses.responses {
@@ -135,7 +135,7 @@ impl Signature {
         }
     }
 
-    /// Names a type, and keeps its schema and all that it refers to.
+    /// A reference to a type, whose schema is kept with all that it refers to.
     fn content<T: ToSchema>(&mut self) -> Content {
         self.schemas.push((T::name().into_owned(), T::schema()));
         T::schemas(&mut self.schemas);
