@@ -33,7 +33,7 @@ pub(super) struct LedgerQuery {
 
 impl QueryFields for LedgerQuery {
     const REFUSAL: Refusal = Refusal::Query(
-        "Taken are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit (a \
+        "Allowed are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit (a \
          number) and before (an entry's id).",
     );
 }

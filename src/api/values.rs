@@ -109,7 +109,7 @@ impl<T: ToSchema> PartialSchema for List<T> {
             .items(T::schema())
             .description(Some("In the order that the operation names."));
         ObjectBuilder::new()
-            .description(Some("`{\"data\": […]}`: a list that comes whole."))
+            .description(Some("`{\"data\": […]}`: a complete list."))
             .property("data", data)
             .required("data")
             .into()

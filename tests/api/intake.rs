@@ -4,12 +4,13 @@
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::app::{Account, Builder, TestApp};
 use crate::support::client::{Connection, Request, Response};
 use crate::support::sandbox::{body, sandbox};
 use crate::support::sse;
+use crate::support::upstream::Upstream;
 use crate::support::wait::eventually;
 
 const MIB: usize = 1_048_576;
@@ -100,6 +101,25 @@ fn bodies_in_memory_are_bounded_for_an_account_and_for_the_node_and_are_let_go()
     let whole = app.ask(&Request::post("/v1/messages", long_body(8 * MIB)).key(&one.key));
     assert!(whole.status == 200 || whole.status == 402, "{}", whole.text());
     eventually("the body to be let go", || (body_bytes(&app) == 0).then_some(()));
+}
+
+#[test]
+fn a_prompt_is_let_go_when_its_response_begins_however_long_that_goes_on() {
+    let upstream = Upstream::start();
+    let app = Builder::new().upstream("a", upstream.address).start();
+    let account = app.account("5.00");
+    let mut request: Value = serde_json::from_str(&long_body(MIB)).unwrap();
+    request["stream"] = json!(true);
+    let connection = app.send(&account, &request.to_string());
+    let mut exchange = upstream.next();
+    assert!(body_bytes(&app) > 0, "it may have to be sent once more");
+    exchange.stream_head().chunk(sse::start()).chunk(sse::block_start("text"));
+    exchange.chunk(sse::text("words"));
+    let mut answer = connection.answer(false);
+    answer.read_until("words");
+    eventually("the prompt to be let go", || (body_bytes(&app) == 0).then_some(()));
+    exchange.chunk(sse::block_stop()).chunk(sse::end(5)).end_chunks();
+    assert!(answer.finish().text().contains("message_stop"));
 }
 
 #[test]

@@ -38,7 +38,8 @@ const HITS: usize = 50;
 /// Looks with traces after which nothing more can be expected: what comes without a transaction, as
 /// a block's reward does, is in no trace.
 const TRIES: i64 = 6;
-/// The shortest and the longest pause between two looks, in milliseconds, and how they grow.
+/// The first and the longest pause between two looks, in milliseconds, and how they grow; jitter
+/// shortens them.
 const PAUSE: i64 = 300_000;
 const PAUSE_MAX: i64 = 86_400_000;
 const BACKOFF: Backoff = Backoff::new(Duration::from_mins(5), Duration::from_hours(24));

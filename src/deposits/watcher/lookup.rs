@@ -31,8 +31,8 @@ const AT_ONCE: usize = 8;
 /// Looks at a candidate after which, half a minute later at least, it counts that enough do not
 /// know it.
 const TRIES: i64 = 5;
-/// Pauses between two looks at a candidate.
-const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(64));
+/// Pauses between two looks at a candidate: the first five are half a minute at least.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(1200), Duration::from_secs(64));
 
 /// What came of asking for a transaction.
 pub(super) enum LookupResult {

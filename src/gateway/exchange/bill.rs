@@ -1,5 +1,5 @@
 //! What an exchange is charged for, by how it ended: the bills of the table of endings. Nothing is
-//! priced or written here.
+//! priced here, and nothing is written but alerts.
 
 use super::buffered::Buffered;
 use super::reply::Client;
