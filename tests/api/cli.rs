@@ -132,7 +132,7 @@ fn a_first_account_is_opened_credited_and_given_a_key() {
     assert_eq!(credited["available"], "12.50");
     // The same reference never counts twice, and says so.
     let twice = desk.refused(&["account", "credit", id, "12.5", "--reference", "invoice 1"]);
-    assert!(twice.contains("used before"), "{twice}");
+    assert!(twice.contains("already used"), "{twice}");
     let taken = desk.json(&[
         "account",
         "credit",
@@ -155,7 +155,7 @@ fn a_first_account_is_opened_credited_and_given_a_key() {
     assert!(listed[0]["revoked_at"].is_null());
     assert!(!desk.run(&["key", "list", id]).out.contains(plain), "a key is shown once");
     assert!(desk.run(&["key", "revoke", key_id]).out.contains("is revoked"));
-    assert!(desk.run(&["key", "revoke", key_id]).out.contains("before"));
+    assert!(desk.run(&["key", "revoke", key_id]).out.contains("already"));
     assert!(desk.json(&["key", "list", id])[0]["revoked_at"].is_string());
     desk.refused(&["key", "revoke", "key_nobody"]);
     desk.refused(&["key", "create", id, "--name", ""]);

@@ -106,7 +106,7 @@ fn the_picture_has_words_a_table_and_no_style_of_its_own() {
     assert!(page.contains("&#60;script&#62;"), "{page}");
     let empty = self::chart(Unit::Usd, 30, vec![]);
     let page = Page { chart: empty }.render().unwrap();
-    assert!(!page.contains("<svg") && page.contains("Nothing"), "{page}");
+    assert!(!page.contains("<svg") && page.contains("No usage"), "{page}");
 }
 
 proptest! {
