@@ -294,7 +294,7 @@ fn the_counter_of_addresses_goes_forward_only() {
     desk.wrong(&["addresses", "advance", "-1"], "-1");
     assert!(desk.ok(&["addresses", "advance", "2000000", "--far"]).contains("it was 21"));
     assert_eq!(issue(&mut desk).unwrap(), 2_000_000);
-    Desk::new().refused(&["addresses", "advance", "5"], &["no deposits.account_xpub"]);
+    Desk::new().refused(&["addresses", "advance", "5"], &["deposits.account_xpub is not set"]);
 }
 
 #[test]

@@ -219,9 +219,13 @@ fn a_database_comes_over_whole_though_the_copy_is_interrupted_three_times_and_se
     let ran = source.copy_to(&target);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("going on with an unfinished copy"), "{}", ran.err);
-    for word in
-        ["the copy is whole", "usage_logs", "available 1.9", "sluice.db.secret", "move it away now"]
-    {
+    for word in [
+        "the copy is complete",
+        "usage_logs",
+        "available 1.9",
+        "sluice.db.secret",
+        "move it away now",
+    ] {
         assert!(ran.out.contains(word), "{word}: {}", ran.out);
     }
     assert_eq!(std::fs::read(source.path()).unwrap(), before, "the source has changed");

@@ -56,7 +56,7 @@ fn a_small_deposit_is_credited_before_it_is_final_and_says_so() {
     assert!(row.block_number > shop.cursor().unwrap().final_number);
     assert!(row.early_credit_at.is_some());
     let (is_provisional, message) = told(&shop, &account, &row);
-    assert!(is_provisional && message.contains("if the chain undoes it"), "{message}");
+    assert!(is_provisional && message.contains("if the chain reverses it"), "{message}");
     shop.finalize();
     shop.caught_up();
     let (is_provisional, message) = told(&shop, &account, &row);

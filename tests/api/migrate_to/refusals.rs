@@ -173,7 +173,7 @@ fn a_row_that_postgresql_cannot_take_is_named() {
     let id = number(&mut conn, "SELECT max(id) AS number FROM api_keys");
     conn.batch_execute("UPDATE api_keys SET name = 'a' || char(0) || 'b'").unwrap();
     let ran = desk.run(&["migrate-to", &target.url]);
-    let named = format!("the rows of api_keys with the keys {id} to {id} were not taken");
+    let named = format!("the rows of api_keys with the keys {id} to {id} could not be copied");
     assert!(
         ran.code == 1 && ran.err.contains(&named) && ran.err.contains("--batch-rows 1"),
         "{}",

@@ -61,7 +61,11 @@ fn p8_a_wallet_of_an_account_that_went_with_a_debt_is_linked_again_once_that_is_
     };
     let nobody = settle(&strange, "paid");
     assert_eq!(nobody.code, 1);
-    assert!(nobody.err.contains("no account was erased with a debt"), "{}", nobody.err);
+    assert!(
+        nobody.err.contains("no account with this wallet was erased with a debt"),
+        "{}",
+        nobody.err
+    );
     let done = settle(&kept, "paid by bank");
     assert_eq!(
         (done.code, done.out.as_str()),
