@@ -321,10 +321,10 @@ fn refusal(kind: &str) -> String {
 
 fn cut(mut exchange: Exchange) {
     let half = [sse::start(), sse::block_start("text"), sse::text(ANSWER)].concat();
-    exchange
-        .stream_head()
-        .chunk(&half)
-        .chunk(format!("event: content_block_delta\ndata: {ANSWER}"));
+    // Who has asked for JSON refuses the head of a stream, and reads no more.
+    if exchange.stream_head().try_chunk(&half) {
+        exchange.try_chunk(format!("event: content_block_delta\ndata: {ANSWER}"));
+    }
     exchange.close();
 }
 
