@@ -33,8 +33,8 @@ pub(super) struct LedgerQuery {
 
 impl QueryFields for LedgerQuery {
     const REFUSAL: Refusal = Refusal::Query(
-        "Allowed are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit (a \
-         number) and before (an entry's id).",
+        "Allowed are kind (deposit, usage, adjustment, refund, reversal or carry_forward), limit \
+         (a number) and before (an entry's id).",
     );
 }
 

@@ -286,7 +286,7 @@ fn the_counter_of_addresses_goes_forward_only() {
     for index in ["5", "21"] {
         desk.refused(
             &["addresses", "advance", index],
-            &["next index is 21 already", "never goes back"],
+            &["next index is already 21", "never goes back"],
         );
     }
     desk.refused(&["addresses", "advance", "2000000"], &["1999979", "--far"]);

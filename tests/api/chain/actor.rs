@@ -214,10 +214,11 @@ fn a_pause_that_a_provider_asks_for_is_kept() {
         assert!(matches!(refused, Err(ProviderError::RateLimited { .. })), "{refused:?}");
         assert_eq!(provider.posts().len(), 3);
     });
-    // A limit that is said of a call, without a time, is assumed.
+    // A limit that is said of a call, without a time, is assumed: a second, shortened by jitter.
     provider.times(1, ANY, Fault::error(-32016, "over rate limit"));
     let answer = asked_at(endpoint("a", &provider), vec![chain_id(), chain_id()]).0;
-    assert_eq!(answer, limited(1));
+    let Err(ProviderError::RateLimited { retry_after }) = answer else { panic!("{answer:?}") };
+    assert!(retry_after > Duration::from_millis(875) && retry_after <= Duration::from_secs(1));
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn a_deposit_is_the_same_document_alone_and_in_a_list() {
         assert!(table.contains(word), "{table}");
     }
     let text = desk.ok(&["show", "dep_1"]);
-    for word in ["1.234567 USDC", "100 (final)", "reviewed manually", "36893488147419103232"] {
+    for word in ["1.234567 USDC", "100 (final)", "manual review", "36893488147419103232"] {
         assert!(text.contains(word), "{text}");
     }
     desk.refused(&["show", "dep_nobody"], &["there is no deposit \"dep_nobody\""]);

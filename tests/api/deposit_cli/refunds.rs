@@ -162,7 +162,12 @@ fn no_more_is_paid_back_than_was_credited_and_is_left() {
     );
     desk.wrong(&hold("dep_1", &["--amount", "0"]), "above 0");
     spend(&mut desk, &account, 11 * DOLLAR);
-    let left = [account.public_id.as_str(), "4.00 USD available", "5.00 USD of dep_1", "--amount"];
+    let left = [
+        account.public_id.as_str(),
+        "4.00 USD available",
+        "5.00 USD to hold for dep_1",
+        "--amount",
+    ];
     desk.refused(&hold("dep_1", &[]), &left);
     assert_eq!(desk.available(&account), 4 * DOLLAR);
     desk.ok(&hold("dep_1", &["--amount", "4"]));
