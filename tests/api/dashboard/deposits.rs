@@ -203,7 +203,7 @@ fn a_refunded_deposit_says_so_everywhere() {
             deposit_id,
             state: RefundState::parse(state).unwrap(),
             amount_nanousd: NanoUsd::from_nanos(nanos),
-            tx_hash: (state == "posted").then(|| TxHash([0xfe; 32])),
+            tx_hash: (state == "posted").then_some(TxHash([0xfe; 32])),
             created_at: UnixMillis::from_millis(0),
             updated_at: UnixMillis::from_millis(1_795_348_800_000),
         };
