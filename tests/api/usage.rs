@@ -226,12 +226,9 @@ fn a_series_is_the_sum_of_the_rows_by_day_and_what_is_small_is_one_line() {
     insert(&app, &[row(&app, &other, 901, NOON, "m00")]);
 
     let days: Vec<i64> = (0..5).rev().map(|ago| midnight - DAY * ago).collect();
+    let at = |row: &UsageRow| row.created_at.as_millis();
     let on = |rows: &[&UsageRow], day: i64| {
-        sums(
-            rows.iter()
-                .copied()
-                .filter(|row| (day..day + DAY).contains(&row.created_at.as_millis())),
-        )
+        sums(rows.iter().copied().filter(|row| (day..day + DAY).contains(&at(row))))
     };
     let within: Vec<&UsageRow> = rows.iter().filter(|row| row.requested_model != "early").collect();
     let span = "from=2026-11-18&to=2026-11-22";
