@@ -166,28 +166,34 @@ impl Refusal {
             | Self::TooManyStreams(_)
             | Self::StreamsFull
             | Self::Page(_) => self.tell_of_deposits(),
-            Self::ArchiveRunning => SentError {
-                retry_after_secs: Some(10),
-                ..told(
-                    429,
-                    "archive_running",
-                    "An archive of this account is already being downloaded.",
-                )
-            },
-            Self::ChainUnavailable => SentError {
-                retry_after_secs: Some(30),
-                ..told(
-                    503,
-                    "chain_unavailable",
-                    "The chain is unavailable, so this wallet cannot be checked now. Request a \
-                     new message later.",
-                )
-            },
-            Self::Unavailable => told(
-                503,
-                "unavailable",
-                "The service is temporarily unavailable. Please try again.",
-            ),
+            Self::ArchiveRunning | Self::ChainUnavailable | Self::Unavailable => {
+                self.tell_of_what_passes()
+            }
+        }
+    }
+
+    /// The refusals that may be gone when the same is asked again.
+    fn tell_of_what_passes(&self) -> SentError {
+        let told = |status, code, message, retry_after_secs| SentError {
+            status,
+            code,
+            message: Cow::Borrowed(message),
+            retry_after_secs,
+        };
+        match self {
+            Self::ArchiveRunning => {
+                let message = "An archive of this account is already being downloaded.";
+                told(429, "archive_running", message, Some(10))
+            }
+            Self::ChainUnavailable => {
+                let message = "The chain is unavailable, so this wallet cannot be checked now. \
+                    Request a new message later.";
+                told(503, "chain_unavailable", message, Some(30))
+            }
+            _ => {
+                let message = "The service is temporarily unavailable. Please try again.";
+                told(503, "unavailable", message, None)
+            }
         }
     }
 

@@ -132,7 +132,7 @@ impl Server {
     fn check_tls(&self, at: &KeyPath, problems: &mut Problems) {
         match (&self.tls_certificate_file, &self.tls_key_file) {
             (Some(_), None) => {
-                problems.add(&at.key("tls_key_file"), "is missing beside tls_certificate_file")
+                problems.add(&at.key("tls_key_file"), "is missing beside tls_certificate_file");
             }
             (None, Some(_)) => {
                 problems.add(&at.key("tls_certificate_file"), "is missing beside tls_key_file");

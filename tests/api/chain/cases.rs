@@ -191,7 +191,7 @@ fn what_was_dismissed_and_is_included_anew_is_looked_at_again() {
     let again = |number| {
         let noted = [(hash, number)];
         shop.db(|conn| {
-            sluice::db::models::chains::note_candidates(conn, chain_id, &noted, now).unwrap()
+            sluice::db::models::chains::note_candidates(conn, chain_id, &noted, now).unwrap();
         });
     };
     again(number);
