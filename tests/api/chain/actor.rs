@@ -308,7 +308,8 @@ fn a_provider_that_fails_is_left_alone_and_tried_again() {
             assert!(opened.elapsed() < Duration::from_secs(20), "it is never tried again");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(opened.elapsed() >= Duration::from_millis(390));
+        // Jitter shortens the pause by less than an eighth.
+        assert!(opened.elapsed() >= Duration::from_millis(340));
         assert!(ask().await.is_ok());
         // Refusals of calls and limits are words of a provider that works.
         provider.on(ANY, Fault::unknown_method());

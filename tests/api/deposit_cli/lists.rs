@@ -47,7 +47,7 @@ fn settings_that_are_in_order_are_told_what_they_cannot_do() {
     let fast = text.replace("chain_id = 8453", "chain_id = 42161");
     std::fs::write(path, &fast).unwrap();
     let told = check(&[("SLUICE__DEPOSITS__ACCOUNT_XPUB", xpub)]);
-    assert!(told.contains("note: chains.base: reads every block for its own coin"), "{told}");
+    assert!(told.contains("note: chains.base: reads every block for its native coin"), "{told}");
     let native = "[chains.native]\n";
     std::fs::write(path, fast.replace(native, &format!("{native}scan_blocks = false\n"))).unwrap();
     let told = check(&[("SLUICE__DEPOSITS__ACCOUNT_XPUB", xpub)]);
