@@ -118,7 +118,7 @@ fn a_prompt_is_let_go_when_its_response_begins_however_long_that_goes_on() {
     let mut answer = connection.answer(false);
     answer.read_until("words");
     eventually("the prompt to be let go", || (body_bytes(&app) == 0).then_some(()));
-    exchange.chunk(sse::block_stop()).chunk(sse::end(5)).end_chunks();
+    exchange.chunk([sse::block_stop(), sse::end(5), sse::message_stop()].concat()).end_chunks();
     assert!(answer.finish().text().contains("message_stop"));
 }
 

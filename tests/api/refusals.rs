@@ -103,10 +103,10 @@ fn what_is_no_request_is_refused_with_the_field_and_never_its_value() {
         ("CANARY", "not valid JSON"),
         (r#"["CANARY"]"#, "must be a JSON object"),
         (r#"{"model":"claude-haiku-4-5","max_tokens":5,"messages":[]} {}"#, "not valid JSON"),
-        (r#"{"model":"claude-haiku-4-5","model":"claude-opus-5-5","max_tokens":5}"#, "twice"),
+        (r#"{"model":"claude-haiku-4-5","model":"claude-opus-5-5","max_tokens":5}"#, "repeats"),
         (
             r#"{"model":"claude-haiku-4-5","max_tokens":5,"ma\u0078_tokens":9,"messages":[]}"#,
-            "twice",
+            "repeats",
         ),
         (r#"{"model":7,"max_tokens":5,"messages":[]}"#, "model: "),
         (r#"{"model":"claude-haiku-4-5","max_tokens":"CANARY"}"#, "max_tokens: "),
@@ -230,8 +230,8 @@ fn what_the_balance_does_not_cover_is_402_with_the_max_tokens_that_it_would() {
         let least = if is_stream { 4096.0 } else { 9000.0 };
         let expected = least * 15e-6 - 0.01;
         assert!((expected..expected + 0.001).contains(&missing), "{message}");
-        let affordable = message.split("max_tokens ").nth(1).expect("an offer");
-        let affordable: u64 = affordable.split('.').next().unwrap().parse().expect("a number");
+        let affordable = message.split("max_tokens to ").nth(1).expect("an offer");
+        let affordable: u64 = affordable.split(' ').next().unwrap().parse().expect("a number");
         assert!((100..1000).contains(&affordable), "{message}");
         app.messages(&account, &with(affordable + 10)).expect_error(402, "billing_error");
         assert!(app.usage(&account).is_empty());
