@@ -163,7 +163,9 @@ pub(super) async fn show(
     put, path = "/api/v1/account/password", operation_id = "change_password",
     responses(
         (status = 204, description = "Changed."),
-        (status = 400, description = "`invalid_password`: the new one is too short or too long."),
+        (status = 400,
+            description = "`invalid_password`: the new one is too short, too long or too easy to \
+                guess."),
         (status = 403, description = "`wrong_password`: not the current password."),
         (status = 429, description = "`too_many_attempts`."),
     ),

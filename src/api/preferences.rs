@@ -15,12 +15,13 @@ use crate::accounts::identity::preferences;
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Preferences {
-    /// Send an email when the balance drops below this; null for never.
+    /// Send an email when the balance drops below this, if `wants_notices` is true; null for
+    /// never.
     // Without this, a field that is missing would pass for null.
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required = true)]
     low_balance_usd: Option<Dollars>,
-    /// Whether to send email about anything but security and policy.
+    /// Whether to send email about the balance, deposits and keys.
     wants_notices: bool,
 }
 

@@ -277,8 +277,8 @@ fn delete(
             output.json(&json!({ "id": account.public_id, "erased_at": erased_at.to_string() }))?;
         }
         Closed::Begun { erased_at } => output.line(&format!(
-            "{} is closed. A running server erases it after {erased_at}, unless the deletion is \
-             cancelled.",
+            "{} is being deleted. A running server erases it after {erased_at}, unless the \
+             deletion is cancelled.",
             account.public_id
         ))?,
         Closed::BalanceLeft(left) => {

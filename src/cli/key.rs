@@ -65,8 +65,8 @@ pub(super) struct RevokeArgs {
     #[arg(required_unless_present = "leaked", conflicts_with = "leaked")]
     key: Option<String>,
     /// Instead of a key: a file with leaked keys, such as a scanner's report, a log or a diff; `-`
-    /// reads standard input. Every Sluice key in it is revoked, and its owner notified by mail. No
-    /// key is printed.
+    /// reads standard input. Every Sluice key in it is revoked, and its owner notified by email.
+    /// No key is printed.
     #[arg(long, value_name = "FILE")]
     leaked: Option<PathBuf>,
     /// With --leaked: only list the keys that would be revoked.

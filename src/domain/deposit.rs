@@ -54,8 +54,8 @@ worded! {
         Seen = "seen", "The transfer is in a block. Its details are being read.";
         /// Agreed and attributed; it waits for finality.
         Confirming = "confirming",
-            "The transfer is confirming. It will be credited once its block is final, at the \
-             latest. There is nothing to do.";
+            "The transfer is confirming. Unless it is below the minimum or needs a manual review, \
+             it will be credited once its block is final, at the latest. There is nothing to do.";
         /// In the books.
         Credited = "credited", "Credited to your balance.";
         /// Credited, then undone with its block.
@@ -68,7 +68,7 @@ worded! {
              continues automatically. Otherwise send it again.";
         /// A person decides.
         Held = "held",
-            "The transfer arrived. It needs a manual review before it is credited. Write to \
+            "The transfer arrived. It needs a manual review before it can be credited. Write to \
              support if this takes long.";
         /// Nobody has proven the payer.
         Unattributed = "unattributed",

@@ -56,8 +56,13 @@ const NOTES: [(Flash, &str, &str); 17] = [
         "closing-undone",
         "The deletion is cancelled. Your API keys stay revoked.",
     ),
-    (Flash::Closed, "closed", "Your account is closed. To undo that, log in before it is erased."),
-    (Flash::KeyChanged, "key-changed", "The key is saved. Its limits apply from the next request."),
+    (
+        Flash::Closed,
+        "closed",
+        "Your account is being deleted. To cancel that, log in before it is \
+        erased.",
+    ),
+    (Flash::KeyChanged, "key-changed", "The key is saved. Its limits apply within seconds."),
     (
         Flash::AddressIssued,
         "address-issued",

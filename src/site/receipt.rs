@@ -210,10 +210,16 @@ const fn words(ending: Outcome) -> &'static str {
         }
         Outcome::UnacceptableHead => "The upstream's response could not be read.",
         Outcome::ErrorAtOnce => "The upstream started with an error.",
-        Outcome::ErrorEvent => "The upstream ended with an error. You pay for what was delivered.",
-        Outcome::CutOff => "The upstream broke off. You pay for what was delivered.",
-        Outcome::Silent => "The upstream stopped sending. You pay for what was delivered.",
-        Outcome::ClientLeft => "Your client disconnected. You pay for what was delivered.",
+        Outcome::ErrorEvent => {
+            "The upstream ended with an error. You pay for what was counted \
+            until then."
+        }
+        Outcome::CutOff => "The upstream broke off. You pay for what was counted until then.",
+        Outcome::Silent => "The upstream stopped sending. You pay for what was counted until then.",
+        Outcome::ClientLeft => {
+            "Your client disconnected. You pay for what arrived until the \
+            upstream was stopped."
+        }
         Outcome::ClientLeftJson => {
             "Your client disconnected before the response, which the upstream charges anyway."
         }
@@ -222,9 +228,15 @@ const fn words(ending: Outcome) -> &'static str {
         Outcome::Killed => "The service failed. You pay for what was known to be delivered.",
         Outcome::CredentialRefused => "The upstream refused the operator's credential.",
         Outcome::Panicked => "The service failed during the request.",
-        Outcome::ClientStalled => "Your client stopped reading. You pay for what was delivered.",
+        Outcome::ClientStalled => {
+            "Your client stopped reading. You pay for what arrived until \
+            the upstream was stopped."
+        }
         Outcome::NotDurable => "The charge could not be saved in time, so the end was withheld.",
         Outcome::MaxDuration => "The request exceeded the maximum duration.",
-        Outcome::NotExtended => "Your balance or the key's budget ran out during the request.",
+        Outcome::NotExtended => {
+            "Your balance or the key's budget ran out, or the response was \
+            longer than the request allows."
+        }
     }
 }

@@ -194,7 +194,7 @@ fn who_waits_in_vain_is_told_what_is_missing_what_is_held_and_where_to_add_credi
     let exchange = upstream.next();
     let refused = app.messages(&account, &stream(&text(210_000)));
     let message = refused.expect_error(402, "billing_error");
-    assert!(message.contains("USD is missing."), "{message}");
+    assert!(message.contains("USD more is needed."), "{message}");
     assert!(message.contains("USD is on hold for requests in progress."), "{message}");
     assert!(message.ends_with("Add credit at http://127.0.0.1:9999/deposits"), "{message}");
     // What no wait could cover is refused at once.

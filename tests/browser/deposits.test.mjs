@@ -107,7 +107,7 @@ test('a suspended owner is told so before the wallet sends anything @script', as
   await expect(page.getByLabel('Coin', { exact: true })).toContainText(/^\s*USDC on Local chain/);
   await expect(page.getByLabel('Amount', { exact: true })).toHaveValue('');
   await page.getByLabel('Amount', { exact: true }).fill('5');
-  await expect(page.getByRole('main')).toContainText('5 USDC count as $5.00.');
+  await expect(page.getByRole('main')).toContainText('5 USDC counts as $5.00.');
   await command('account', 'suspend', person.email, '--reason', 'a test');
   await page.getByRole('button', { name: 'Pay with Test wallet' }).click();
   await expect(page.locator('[data-wallet] [role=status]')).toContainText('suspended, so nothing was sent');

@@ -28,7 +28,7 @@ async function close(page, { password }) {
 test('an account is closed, kept by its owner, and closed @both', async ({ page, person }) => {
   const { key } = await person.key();
   await close(page, person);
-  await isTold(page, 'Your account is closed');
+  await isTold(page, 'Your account is being deleted');
   await ask(401, 'GET', '/api/v1/account', { bearer: person.session });
   expect(await refusal(key)).toEqual([401, 'authentication_error']);
 
@@ -55,7 +55,7 @@ test('money that is left on an account is not lost by mistake', async ({ page, p
   await page.getByLabel('I give up the remaining balance').check();
   await page.getByLabel('Your password').fill(person.password);
   await page.getByRole('button', { name: 'Delete account' }).click();
-  await isTold(page, 'Your account is closed');
+  await isTold(page, 'Your account is being deleted');
 });
 
 test('an account is not closed by who does not know its password', async ({ page, person }) => {

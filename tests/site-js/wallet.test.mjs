@@ -273,10 +273,10 @@ test("an account that cannot use the money pays nothing", async () => {
 });
 
 test("an amount says what it counts, where that is known", () => {
-  assert.equal(wallet.worth(usdc(), "12.5"), "12.5 USDC count as $12.50.");
-  assert.equal(wallet.worth(usdc({ decimals: 18 }), " 0,5 "), "0,5 USDC count as $0.50.");
-  assert.equal(wallet.worth(usdc(), "1.999999"), "1.999999 USDC count as $1.99.");
-  assert.equal(wallet.worth(usdc({ decimals: 0 }), "7"), "7 USDC count as $7.00.");
+  assert.equal(wallet.worth(usdc(), "12.5"), "12.5 USDC counts as $12.50.");
+  assert.equal(wallet.worth(usdc({ decimals: 18 }), " 0,5 "), "0,5 USDC counts as $0.50.");
+  assert.equal(wallet.worth(usdc(), "1.999999"), "1.999999 USDC counts as $1.99.");
+  assert.equal(wallet.worth(usdc({ decimals: 0 }), "7"), "7 USDC counts as $7.00.");
   assert.equal(wallet.worth(usdc(), "  "), "");
   assert.match(wallet.worth(usdc(), "ten"), /Enter an amount/);
   for (const written of ["", "10"]) {
@@ -317,12 +317,12 @@ test("an amount of dollars is never carried over to a coin that is dearer", () =
   const ether = option({ token: "", symbol: "ETH", decimals: "18", trouble: "Deposits wait." });
   const { choose, texts, root } = panel([stable, ether], "25");
   assert.equal(root.hidden, false);
-  assert.deepEqual(texts(), ["25", "25 USDC count as $25.00.", ""]);
+  assert.deepEqual(texts(), ["25", "25 USDC counts as $25.00.", ""]);
   choose(ether);
   assert.deepEqual([texts()[0], texts()[2]], ["", "Deposits wait."]);
   assert.match(texts()[1], /not of dollars/);
   choose(stable);
-  assert.deepEqual(texts(), ["25", "25 USDC count as $25.00.", ""]);
+  assert.deepEqual(texts(), ["25", "25 USDC counts as $25.00.", ""]);
   assert.deepEqual(panel([stable], undefined).texts(), ["", "", ""]);
 });
 

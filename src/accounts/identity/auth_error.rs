@@ -19,8 +19,8 @@ pub enum AuthError {
     },
     /// Too many wrong codes of the second factor.
     #[error(
-        "Too many wrong codes. For now, only recovery codes work. To use the app again, reset your \
-         password by email."
+        "Too many wrong codes. For now, only recovery codes work. To use the app again, reset \
+         your password by email, or wait if you have just done so."
     )]
     TooManyCodes {
         /// Seconds until the next is looked at.

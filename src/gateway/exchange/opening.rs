@@ -245,8 +245,8 @@ impl<'a> Opening<'a> {
         let advice = self.advice(spendable);
         let site = self.context.settings.site.base_url.as_str();
         let message = format!(
-            "Your credit{of_balance} does not cover what this request may cost: {missing} USD is \
-             missing.{running}{advice} Add credit at {site}/deposits"
+            "Your credit{of_balance} does not cover what this request may cost: {missing} USD \
+             more is needed.{running}{advice} Add credit at {site}/deposits"
         );
         ApiError::billing(message)
     }

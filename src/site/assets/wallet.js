@@ -59,7 +59,7 @@ export function worth(offer, written) {
   // Cents are enough here; what is below them is not rounded up.
   const unit = 10n ** BigInt(offer.decimals);
   const cents = String(((amount % unit) * 100n) / unit).padStart(2, "0");
-  return `${written.trim()} ${offer.symbol} count as $${amount / unit}.${cents}.`;
+  return `${written.trim()} ${offer.symbol} counts as $${amount / unit}.${cents}.`;
 }
 
 /** `0x` and hexadecimal digits without leading zeros, as JSON-RPC writes a quantity. */

@@ -152,8 +152,8 @@ impl PayAddress {
             words: if address.needs_wallet_proof {
                 "The shared address. Pay to it from a wallet you have linked, not from an exchange."
             } else if reads_contracts {
-                "Your own deposit address. Any coin listed below is credited to you when it \
-                 arrives here, even from an exchange."
+                "Your own deposit address. Any coin listed below that arrives here is credited to \
+                 you, even from an exchange."
             } else {
                 "Your own deposit address. Every payment to it counts as yours, even from an \
                  exchange. Tokens are credited automatically. So are native coins, unless a \

@@ -132,10 +132,7 @@ fn coins_that_contracts_send_are_found_without_a_claim_where_there_are_traces() 
     assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
     assert_eq!(shop.caught_up().status, "ok");
     let page = shop.app.browser(&account).page("/deposits");
-    assert!(
-        page.contains("Any coin listed below is credited to you when it arrives here"),
-        "{page}"
-    );
+    assert!(page.contains("Any coin listed below that arrives here is credited to you"), "{page}");
     // Nothing is counted twice, however often the balances are looked at.
     look(&shop);
     look(&shop);

@@ -272,7 +272,7 @@ fn a_402_says_what_the_account_has_and_holds_to_keys_alone_that_may_read_it() {
     let short = said(&["inference"], &account, 60_000);
     assert!(!short.contains("0.0123") && !short.contains("on hold"), "{short}");
     assert!(short.starts_with("Your credit does not cover what this request may cost:"), "{short}");
-    assert!(short.contains(" USD is missing."), "{short}");
+    assert!(short.contains(" USD more is needed."), "{short}");
     assert!(short.contains(" Lower max_tokens to "), "{short}");
     assert!(short.ends_with("/deposits"), "{short}");
     let nothing = said(&["inference"], &none, 60_000);
