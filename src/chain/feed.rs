@@ -1,6 +1,6 @@
-//! The price of a coin at a moment: the round of its price feed that was in force. The feed's
-//! contract keeps all rounds, so that no archive node is needed. Each provider looks for itself,
-//! and enough of them must find the same round.
+//! The price of a coin at a moment: the round of its price feed (an oracle) that was in force. The
+//! feed's contract keeps all rounds, so that no archive node is needed. Each provider looks for
+//! itself, and enough of them must find the same round.
 //!
 //! A round's id has the phase of the feed, which changes with the contract behind it, in its upper
 //! bits; within a phase rounds count up by one, and their times with them.

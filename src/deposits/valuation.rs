@@ -1,4 +1,4 @@
-//! What a deposit counts, and when a person has to look first. Pure.
+//! Valuation: what a deposit counts in dollars, and when a person has to look first. Pure.
 
 use std::time::Duration;
 

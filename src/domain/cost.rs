@@ -1,4 +1,5 @@
-//! The cost of a usage: exact in 128 bits over one common denominator, rounded up once at the end.
+//! The cost of a usage: exact in 128 bits over one common denominator. The one rounding is at the
+//! end, and up.
 
 #[cfg(test)]
 mod tests;

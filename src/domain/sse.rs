@@ -1,4 +1,5 @@
-//! An incremental reader of server-sent events: any split of the bytes gives the same events.
+//! An incremental reader of server-sent events (SSE): any split of the bytes gives the same
+//! events.
 //!
 //! It looks at a stream that is relayed elsewhere, so it owns no bytes of it beyond the event it
 //! is in the middle of, and of that at most a fixed number. Lines end in LF, CR or CRLF; comments

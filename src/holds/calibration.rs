@@ -1,5 +1,5 @@
-//! How many tokens the text of a model's prompts really makes, learned from the counts of the last
-//! answers.
+//! The token estimate: how many tokens the text of a model's prompts really makes, learned from the
+//! counts of the last answers.
 //!
 //! One ratio for each class of bytes: counted tokens beside the safe estimate. A sample counts for
 //! a class by the share that the class has in it, and the last fifty or so decide. Until enough is

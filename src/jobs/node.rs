@@ -1,4 +1,5 @@
-//! The `NodeActor` actor: keeps this node's lease and recovers what dead nodes left open (E12).
+//! The `NodeActor` actor: keeps this node's lease, and recovers what dead nodes left open (E12):
+//! the recovery after a crash.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! Which headers pass: of a client's request to an upstream, and of an upstream's answer to a
-//! client. Nothing of the operator's organisation or limits there goes down.
+//! Which headers pass, by allow-lists: of a client's request to an upstream, and of an upstream's
+//! answer to a client. Nothing of the operator's organisation or limits there goes down.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 

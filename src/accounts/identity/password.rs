@@ -1,6 +1,6 @@
-//! Passwords: which ones are taken, in which spelling they are read, and bcrypt away from the event
-//! loop. Each check costs the same, whether or not there is anything to check against, so that its
-//! time tells nobody who has an account.
+//! Passwords: which ones are taken, in which spelling they are read, and their hashing by bcrypt,
+//! away from the event loop. Each check costs the same, whether or not there is anything to check
+//! against, so that its time tells nobody who has an account.
 
 mod guessable;
 mod queue;

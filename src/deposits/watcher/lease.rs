@@ -1,5 +1,5 @@
-//! The lease of the node that reads a chain, and the chain's status. The row is read in every round
-//! and written only where something has changed.
+//! The lease of the node that reads a chain (leader election), and the chain's status. The row is
+//! read in every round and written only where something has changed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

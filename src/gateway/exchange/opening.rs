@@ -1,6 +1,6 @@
 //! How an exchange comes to its hold: by the estimate; where that is not covered, by the upstream's
 //! own free count of the prompt; where other requests of the account stand in the way, by waiting
-//! for them in line; and only then is it refused.
+//! for them in line; and only then is it refused (402).
 
 use std::sync::Arc;
 use std::time::Duration;
