@@ -49,7 +49,7 @@ pub struct Chain {
     pub native: Option<NativeCoin>,
     /// Tokens that are taken; no other contract's word counts.
     pub tokens: Vec<Token>,
-    /// Who is asked. Empty under [`Purpose::Command`](super::LoadPurpose::Command).
+    /// Who is asked. Empty under [`LoadPurpose::Command`](super::LoadPurpose::Command).
     pub providers: Vec<RpcProvider>,
 }
 

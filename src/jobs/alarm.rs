@@ -1,4 +1,4 @@
-//! The clock that says each day which jobs are due.
+//! The alarm (cron) that says each day which jobs are due.
 
 use actix::prelude::*;
 use tokio_cron_scheduler::{Job as CronJob, JobScheduler, JobSchedulerError};
