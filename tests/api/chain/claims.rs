@@ -359,7 +359,7 @@ fn what_is_made_to_be_unreadable_is_answered_and_troubles_nobody() {
     shop.is_refused(&account, large, ClaimReason::Unreadable);
     // The scan has found it too, and lets it go.
     crate::support::wait::eventually("the candidate to be given up", || {
-        shop.app.clock.advance(1000);
+        shop.app.clock.advance(4000);
         (shop.alert_count("chain_oversized_transaction") > alerts).then_some(())
     });
     shop.rounds(1);
