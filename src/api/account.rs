@@ -239,9 +239,9 @@ fn document(profile: &Profile, is_person: bool) -> Account {
     Account {
         id: row.public_id.clone(),
         status,
-        available_usd: Dollars(row.available()),
-        reserved_usd: Dollars(row.reserved()),
-        at_risk_usd: Dollars(row.at_risk()),
+        available_usd: Dollars(row.available_nanousd),
+        reserved_usd: Dollars(row.reserved_nanousd),
+        at_risk_usd: Dollars(row.at_risk_nanousd),
         created_at: Moment(row.created_at),
         email: is_person.then(|| row.email.clone()),
         has_totp: is_person.then_some(profile.has_totp),

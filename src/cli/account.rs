@@ -124,7 +124,7 @@ pub(super) fn run(
         AccountCommand::List { json } => list(desk, *json, output)?,
         AccountCommand::Show { account, usage, json } => {
             let account = wanted(desk, account)?;
-            let id = account.account_id();
+            let id = account.id;
             let rows = desk.with(|conn| usage_logs::latest(conn, id, *usage))?;
             let running = desk.with(|conn| archive::reservations_of(conn, id, "", RUNNING_MAX))?;
             let running: Vec<_> = running.into_iter().map(|(_, (row, _))| row).collect();
@@ -149,7 +149,7 @@ pub(super) fn run(
             delete(desk, &wanted(desk, account)?, *waive_balance, *json, output)?;
         }
         AccountCommand::Keep { account } => {
-            let id = wanted(desk, account)?.account_id();
+            let id = wanted(desk, account)?.id;
             let now = desk.clock.now();
             let keep = |conn: &mut AnyConnection| {
                 let is_kept = closing::keep(conn, id)?;
@@ -174,7 +174,7 @@ pub(super) fn wanted(desk: &CommandContext, name: &str) -> Result<AccountRow, Cl
         Some(found) => Ok(Some(found)),
         // An address may be spelled in another way.
         None => match credentials::of_address(conn, name)? {
-            Some(known) => get(conn, known.account_id()),
+            Some(known) => get(conn, known.id),
             None => Ok(None),
         },
     })?;
@@ -199,7 +199,7 @@ fn credit(
     if amount == NanoUsd::ZERO {
         return Err(CliError::Refused("an amount of 0 changes nothing".to_owned()));
     }
-    let (id, now) = (account.account_id(), desk.clock.now());
+    let (id, now) = (account.id, desk.clock.now());
     let command = Command::Credit {
         account_id: id,
         kind: EntryKind::Adjustment,
@@ -237,7 +237,7 @@ fn stand(
     if shown(reason) != reason {
         return Err(CliError::Refused("a reason must not contain invisible characters".to_owned()));
     }
-    let (id, now) = (account.account_id(), desk.clock.now());
+    let (id, now) = (account.id, desk.clock.now());
     let (action, already) = match status {
         AccountStatus::Suspended => ("account_suspended", "the account is already suspended"),
         AccountStatus::Active => ("account_resumed", "the account is not suspended"),
@@ -261,7 +261,7 @@ fn delete(
     json: bool,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let (id, now) = (account.account_id(), desk.clock.now());
+    let (id, now) = (account.id, desk.clock.now());
     let grace = desk.settings.accounts.closing_grace;
     let close = |conn: &mut AnyConnection| {
         let closed = closing::close(conn, id, waives_balance, grace, now)?;
@@ -300,7 +300,7 @@ fn list(desk: &CommandContext, json: bool, output: &mut Output) -> Result<(), Cl
     loop {
         let rows = desk.with(|conn| page(conn, after, PAGE))?;
         let Some(last) = rows.last() else { break };
-        after = last.account_id();
+        after = last.id;
         all.extend(rows);
     }
     if json {
@@ -313,8 +313,8 @@ fn list(desk: &CommandContext, json: bool, output: &mut Output) -> Result<(), Cl
             one.public_id.clone(),
             one.email.clone(),
             one.status.to_string(),
-            one.available().to_string(),
-            one.reserved().to_string(),
+            one.available_nanousd.to_string(),
+            one.reserved_nanousd.to_string(),
         ]
     });
     output.table(&["account", "email", "status", "available USD", "reserved USD"], rows)?;
@@ -337,14 +337,14 @@ fn show(
         return Ok(());
     }
     let AccountRow { public_id, email, status, .. } = account;
-    let (available, reserved) = (account.available(), account.reserved());
+    let (available, reserved) = (account.available_nanousd, account.reserved_nanousd);
     let fields = [
         ("account", public_id.clone()),
         ("email", email.clone()),
         ("status", status.to_string()),
         ("available", format!("{available} USD")),
         ("reserved", format!("{reserved} USD")),
-        ("at risk", format!("{} USD", account.at_risk())),
+        ("at risk", format!("{} USD", account.at_risk_nanousd)),
     ];
     output.table(&[], fields.map(|(name, value)| vec![name.to_owned(), value]))?;
     if !running.is_empty() {
@@ -363,9 +363,9 @@ fn document(account: &AccountRow) -> Value {
         "id": account.public_id,
         "email": account.email,
         "status": account.status,
-        "available": account.available().to_string(),
-        "reserved": account.reserved().to_string(),
-        "at_risk": account.at_risk().to_string(),
+        "available": account.available_nanousd.to_string(),
+        "reserved": account.reserved_nanousd.to_string(),
+        "at_risk": account.at_risk_nanousd.to_string(),
         "created_at": account.created_at.to_string(),
     })
 }

@@ -194,7 +194,7 @@ pub(super) fn run(
             let new = NewKey { name: name.clone(), limits: limits.clone().limits() };
             let rules = (prices.as_ref(), desk.settings.accounts.keys_max_per_account);
             let issued = desk.with(|conn| {
-                keys::issue(conn, &KeyActor::Operator(account.account_id()), &new, rules, now)
+                keys::issue(conn, &KeyActor::Operator(account.id), &new, rules, now)
             })?;
             let key = issued.key.reveal();
             if *json {
@@ -210,7 +210,7 @@ pub(super) fn run(
         }
         KeyCommand::List { account, json } => {
             let account = wanted(desk, account)?;
-            let keys = desk.with(|conn| keys::list(conn, account.account_id()))?;
+            let keys = desk.with(|conn| keys::list(conn, account.id))?;
             show(&keys, *json, now, output)?;
         }
         KeyCommand::Limit { key, limits, json } => {

@@ -92,14 +92,9 @@ fn holder(conn: &mut AnyConnection, number: usize) -> (AccountId, ApiKeyId) {
     let account = accounts::open(conn, &format!("a{number}@example.org"), NOW).unwrap();
     let no_prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
     let new = NewKey::named("k");
-    let issued = keys::issue(
-        conn,
-        &keys::KeyActor::Operator(account.account_id()),
-        &new,
-        (&no_prices, 10),
-        NOW,
-    )
-    .unwrap();
+    let issued =
+        keys::issue(conn, &keys::KeyActor::Operator(account.id), &new, (&no_prices, 10), NOW)
+            .unwrap();
     let key = api_keys::holder(conn, &issued.key.hash()).unwrap().unwrap();
     (key.account_id, key.api_key_id)
 }

@@ -69,7 +69,7 @@ pub(super) fn draft(
             let Some(account) = credentials::of_address(conn, &row.recipient)? else {
                 return Ok(ComposedMail::Unwanted);
             };
-            let Some(holder) = link.holder(conn, account.account_id())? else {
+            let Some(holder) = link.holder(conn, account.id)? else {
                 return Ok(ComposedMail::Unwanted);
             };
             token = link.token(conn, LinkPurpose::Reset, Some(holder))?;

@@ -43,8 +43,8 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         visit.page(&AccountPage {
             frame: visit.frame("Account"),
             opened: TimeElement(profile.row.created_at),
-            available: SignedDollars(profile.row.available()),
-            reserved: SignedDollars(profile.row.reserved()),
+            available: SignedDollars(profile.row.available_nanousd),
+            reserved: SignedDollars(profile.row.reserved_nanousd),
             low_balance: preferences.low_balance.map(SignedDollars),
             preferences,
             sessions: GroupedCount(sessions),

@@ -81,9 +81,9 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let model = site.settings().prices.models().min_by_key(|model| output(model));
         visit.page(&DashboardPage {
             frame: visit.frame("Dashboard"),
-            available: SignedDollars(stand.account.available()),
-            reserved: SignedDollars(stand.account.reserved()),
-            at_risk: Some(stand.account.at_risk())
+            available: SignedDollars(stand.account.available_nanousd),
+            reserved: SignedDollars(stand.account.reserved_nanousd),
+            at_risk: Some(stand.account.at_risk_nanousd)
                 .filter(|sum| *sum > NanoUsd::ZERO)
                 .map(SignedDollars),
             month: name_of_month(now),

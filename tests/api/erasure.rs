@@ -52,7 +52,7 @@ fn ask(process: &Process, request: &Request) -> Response {
 fn open(conn: &mut AnyConnection, settings: &Settings) -> (Account, String) {
     let now = Clock::System.now();
     let row = accounts::open(conn, "erika.mustermann@example.org", now).unwrap();
-    let id = row.account_id();
+    let id = row.id;
     credentials::renew_hash(conn, id, &bcrypt::hash(PASSWORD, 12).unwrap()).unwrap();
     let prices = PriceList::new(Vec::new(), Markup::ONE, 0).unwrap();
     let issued = keys::issue(

@@ -109,7 +109,7 @@ impl Identity {
                     }
                 }
                 let grace = settings.closing_grace;
-                match close(conn, known.account_id(), waives_balance, grace, now)? {
+                match close(conn, known.id, waives_balance, grace, now)? {
                     Closed::Begun { erased_at } => Ok(Ok(erased_at)),
                     Closed::BalanceLeft(left) => Err(AuthError::BalanceLeft(left)),
                     Closed::NoAccount => Err(AuthError::WrongCredentials),

@@ -19,8 +19,8 @@ pub(in crate::accounts) fn recheck(
     conn: &mut AnyConnection,
     checked: &Credentials,
 ) -> Result<Credentials, AuthError> {
-    accounts::lock(conn, checked.account_id())?;
-    let known = present(conn, checked.account_id())?;
+    accounts::lock(conn, checked.id)?;
+    let known = present(conn, checked.id)?;
     let is_same = known.password_hash == checked.password_hash
         && known.credentials_epoch == checked.credentials_epoch;
     if is_same { Ok(known) } else { Err(AuthError::WrongCredentials) }

@@ -35,13 +35,13 @@ impl Identity {
         if known.email == email {
             return Err(AuthError::SameEmail);
         }
-        self.throttle.count(ThrottledAction::MailFrom(known.account_id()))?;
+        self.throttle.count(ThrottledAction::MailFrom(known.id))?;
         self.throttle.count(ThrottledAction::MailTo(&email))?;
-        let from = SharedAttempts::mails_from(known.account_id(), &self.secret, &self.settings);
+        let from = SharedAttempts::mails_from(known.id, &self.secret, &self.settings);
         let (to, now) =
             (SharedAttempts::mails_to(&email, &self.secret, &self.settings), self.now());
         self.write(move |conn| {
-            let id = recheck(conn, &known)?.account_id();
+            let id = recheck(conn, &known)?.id;
             from.take(conn, now)?;
             to.take(conn, now)?;
             let to = (Some(id), email.as_str());

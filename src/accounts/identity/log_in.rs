@@ -90,7 +90,7 @@ impl Identity {
         let token = SecretToken::random(TokenKind::LogInStep)?;
         let hash = token.hash();
         self.write(move |conn| {
-            let id = recheck(conn, &known)?.account_id();
+            let id = recheck(conn, &known)?.id;
             Ok(log_in_steps::create(conn, &hash, id, (now, now.plus(STEP)))?)
         })
         .await?;
@@ -192,7 +192,7 @@ impl Identity {
         let (before, stored) = (known.clone(), hash.as_str().to_owned());
         self.write(move |conn| {
             let known = recheck(conn, &before)?;
-            Ok(credentials::renew_hash(conn, known.account_id(), &stored)?)
+            Ok(credentials::renew_hash(conn, known.id, &stored)?)
         })
         .await?;
         known.password_hash = Some(hash.as_str().to_owned());
@@ -214,5 +214,5 @@ fn finish(
             return Ok(Err(refusal));
         }
     }
-    Ok(Ok(sessions::open(conn, known.account_id(), settings, now)?))
+    Ok(Ok(sessions::open(conn, known.id, settings, now)?))
 }

@@ -46,7 +46,7 @@ impl Identity {
                 let id = redeemed.and_then(|redeemed| redeemed.account_id);
                 let known = present(conn, id.ok_or(AuthError::BadLink)?)?;
                 set(conn, &known, &hash, Kept::Nobodys, now)?;
-                wrong_codes::pardon(conn, known.account_id(), &settings, now)?;
+                wrong_codes::pardon(conn, known.id, &settings, now)?;
                 // Whoever has locked the account by guessing has guessed at the old one.
                 SharedAttempts::guesses_at(&known.email, &secret, &settings).forget(conn)?;
                 Ok(known.email)
@@ -89,7 +89,7 @@ fn set(
     kept: Kept,
     now: UnixMillis,
 ) -> Result<(), AuthError> {
-    let id = known.account_id();
+    let id = known.id;
     credentials::set_password(conn, id, hash.as_str(), kept)?;
     let to = (Some(id), known.email.as_str());
     Ok(people::send(conn, MailKind::PasswordChanged, to, json!({}), now)?)

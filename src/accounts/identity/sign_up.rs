@@ -70,7 +70,7 @@ impl Identity {
             let redeemed = email_tokens::redeem(conn, LinkPurpose::SignUp, &token, now)?;
             let email = redeemed.ok_or(AuthError::BadLink)?.email;
             let account = open(conn, &email, now)?;
-            let id = account.account_id();
+            let id = account.id;
             credentials::set_password(conn, id, hash.as_str(), Kept::Nobodys)?;
             Ok(sessions::open(conn, id, &settings, now)?)
         })

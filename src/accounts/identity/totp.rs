@@ -61,7 +61,7 @@ impl Identity {
                     return Err(AuthError::TotpEnabled);
                 }
                 // Whatever was tried was tried at another key.
-                wrong_codes::forget(conn, known.account_id())?;
+                wrong_codes::forget(conn, known.id)?;
                 credentials::begin_totp(conn, row, &sealed)?;
                 Ok(known.email)
             })
@@ -136,9 +136,9 @@ impl Identity {
     ) -> Result<(), AuthError> {
         let (row, now) = (session.row.id, self.now());
         self.with_both_factors(session, (password, code), client, move |conn, known| {
-            credentials::clear_totp(conn, known.account_id(), Kept::Session(row))?;
-            recovery_codes::remove_all(conn, known.account_id())?;
-            wrong_codes::forget(conn, known.account_id())?;
+            credentials::clear_totp(conn, known.id, Kept::Session(row))?;
+            recovery_codes::remove_all(conn, known.id)?;
+            wrong_codes::forget(conn, known.id)?;
             Ok(tell(conn, known, false, now)?)
         })
         .await
@@ -156,7 +156,7 @@ impl Identity {
         client: ClientAddress,
     ) -> Result<Vec<String>, AuthError> {
         self.with_both_factors(session, (password, code), client, |conn, known| {
-            new_recovery_codes(conn, known.account_id())
+            new_recovery_codes(conn, known.id)
         })
         .await
     }
@@ -217,7 +217,7 @@ pub(in crate::accounts) fn use_code(
     code: &str,
     (settings, now): (&Accounts, UnixMillis),
 ) -> Committed<()> {
-    let id = known.account_id();
+    let id = known.id;
     let tries = Tries::of(conn, id, settings, now)?;
     let is_right = (tries.may_go_on() && use_step(conn, sealing, known, code, now)?)
         || recovery_codes::use_up(conn, id, &recovery_hash(id, code))?;
@@ -237,7 +237,7 @@ fn use_step(
 ) -> Result<bool, AuthError> {
     let Some(secret) = totp_key::of(sealing, known)? else { return Ok(false) };
     let Some(step) = matching_step(&totp(&secret)?, code, now) else { return Ok(false) };
-    Ok(credentials::use_totp_step(conn, known.account_id(), step)?)
+    Ok(credentials::use_totp_step(conn, known.id, step)?)
 }
 
 /// The step whose code this is: that of now, the one before, or the one after.
@@ -262,7 +262,7 @@ fn tell(
     now: UnixMillis,
 ) -> Result<(), DbError> {
     let params = serde_json::to_value(TotpChanged { is_enabled }).unwrap_or_else(|_| json!({}));
-    let to = (Some(known.account_id()), known.email.as_str());
+    let to = (Some(known.id), known.email.as_str());
     people::send(conn, MailKind::TotpChanged, to, params, now)
 }
 

@@ -20,7 +20,7 @@ const BATCH: i64 = 100;
 /// [`DbError::Unreadable`] if the secret outside does not open it.
 pub(super) fn of(key: &SealingKey, known: &Credentials) -> Result<Option<Vec<u8>>, DbError> {
     let Some(stored) = &known.totp_secret else { return Ok(None) };
-    open(key, stored, known.account_id()).map(Some)
+    open(key, stored, known.id).map(Some)
 }
 
 /// Opens what is stored. A node of an earlier version, which runs beside this one while they are

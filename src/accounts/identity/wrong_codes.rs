@@ -66,11 +66,11 @@ impl Tries {
             return Ok(AuthError::TooManyCodes { retry_after_secs });
         }
         let count = self.count.saturating_add(1);
-        rows::set(conn, known.account_id(), count, self.began_at)?;
+        rows::set(conn, known.id, count, self.began_at)?;
         // While it is being set up, there is nothing to be guessed at.
         if known.has_totp() && count == i64::from(settings.wrong_codes_before_mail) {
             let window_secs = settings.wrong_codes_window.as_secs();
-            let to = (Some(known.account_id()), known.email.as_str());
+            let to = (Some(known.id), known.email.as_str());
             let params = json!(WrongCodes { count, window_secs });
             people::send(conn, MailKind::WrongCodes, to, params, now)?;
         }

@@ -74,8 +74,9 @@ pub fn page(
 fn balance_after(conn: &mut AnyConnection, account_id: AccountId, id: i64) -> Result<i64, DbError> {
     let since = ledger_entries::sum_above(conn, account_id, id)?;
     let account = accounts::get(conn, account_id)?;
-    let now = account
-        .map_or(0, |row| row.available().as_nanos().saturating_add(row.reserved().as_nanos()));
+    let now = account.map_or(0, |row| {
+        row.available_nanousd.as_nanos().saturating_add(row.reserved_nanousd.as_nanos())
+    });
     Ok(now.saturating_sub(since.as_nanos()))
 }
 

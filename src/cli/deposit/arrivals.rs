@@ -24,7 +24,7 @@ pub(super) fn run(
 ) -> Result<(), CliError> {
     let names = SettingNames::of(desk);
     let account = account.map(|name| wanted_account(desk, name)).transpose()?;
-    let account_id = account.map(|account| account.account_id());
+    let account_id = account.map(|account| account.id);
     let mut listing = output.listing(&HEADER, json);
     each_page(
         desk,

@@ -81,7 +81,7 @@ pub(super) fn attribute(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let account = wanted_account(desk, &args.account)?;
-    let (key, account_id, now) = (desk.tombstones()?, account.account_id(), desk.clock.now());
+    let (key, account_id, now) = (desk.tombstones()?, account.id, desk.clock.now());
     let rule = "only deposits from unlinked wallets or to erased accounts can be attributed";
     decide(desk, &args.deposit, rule, |conn, row| {
         review::attribute(conn, &key, row, account_id, &args.reason, now)

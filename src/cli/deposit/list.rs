@@ -46,7 +46,7 @@ pub(super) fn deposits(
     let account = args.account.as_deref().map(|name| wanted_account(desk, name)).transpose()?;
     let filter = Filter {
         state: args.state,
-        account_id: account.map(|account| account.account_id()),
+        account_id: account.map(|account| account.id),
         chain_id: args.chain.as_deref().map(|name| names.chain_id(name)).transpose()?,
         ..Filter::default()
     };
@@ -145,7 +145,7 @@ pub(super) fn claims(
 ) -> Result<(), CliError> {
     let names = SettingNames::of(desk);
     let account = account.map(|name| wanted_account(desk, name)).transpose()?;
-    let account_id = account.map(|account| account.account_id());
+    let account_id = account.map(|account| account.id);
     let mut listing = output.listing(&CLAIMS_HEADER, json);
     each_page(
         desk,

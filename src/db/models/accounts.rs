@@ -31,32 +31,6 @@ pub struct AccountRow {
     pub at_risk_nanousd: NanoUsd,
 }
 
-impl AccountRow {
-    /// Which account it is.
-    #[must_use]
-    pub const fn account_id(&self) -> AccountId {
-        self.id
-    }
-
-    /// What can be spent.
-    #[must_use]
-    pub const fn available(&self) -> NanoUsd {
-        self.available_nanousd
-    }
-
-    /// What running exchanges may cost beyond what they hold.
-    #[must_use]
-    pub const fn at_risk(&self) -> NanoUsd {
-        self.at_risk_nanousd
-    }
-
-    /// What open reservations hold.
-    #[must_use]
-    pub const fn reserved(&self) -> NanoUsd {
-        self.reserved_nanousd
-    }
-}
-
 #[derive(Insertable)]
 #[diesel(table_name = accounts)]
 struct NewAccount<'a> {

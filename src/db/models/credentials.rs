@@ -42,12 +42,6 @@ pub struct Credentials {
 unprintable!(Credentials);
 
 impl Credentials {
-    /// Whose they are.
-    #[must_use]
-    pub const fn account_id(&self) -> AccountId {
-        self.id
-    }
-
     /// Whether a second factor is asked for.
     #[must_use]
     pub const fn has_totp(&self) -> bool {

@@ -109,7 +109,8 @@ async fn closing_page(
     let profile = visit.site.people().profile(session.account_id()).await?;
     let grace = visit.site.settings().accounts.closing_grace;
     // What is held comes back in part.
-    let left = profile.row.available().plus(profile.row.reserved()).unwrap_or(NanoUsd::ZERO);
+    let left =
+        profile.row.available_nanousd.plus(profile.row.reserved_nanousd).unwrap_or(NanoUsd::ZERO);
     Ok(ClosingPage {
         frame: visit.frame("Delete your account"),
         erased_at: session.closing_at.map(|since| TimeElement(since.plus(grace))),

@@ -64,7 +64,7 @@ fn open_accounts(shop: &Shop) -> Vec<i64> {
     shop.app.db(|conn| {
         let open = |number| {
             let email = format!("crowd-{number}@example.org");
-            sluice::accounts::open(conn, &email, now).unwrap().account_id().0
+            sluice::accounts::open(conn, &email, now).unwrap().id.0
         };
         (0..ACCOUNTS).map(open).collect()
     })

@@ -307,12 +307,11 @@ pub(crate) fn open_account(conn: &mut AnyConnection, dollars: &str) -> Account {
     let limits = KeyLimits { scopes: Scopes::ALL, ..KeyLimits::default() };
     let new = NewKey { name: "default".to_owned(), limits };
     let issued =
-        keys::issue(conn, &keys::KeyActor::Operator(row.account_id()), &new, (&prices, 100), now)
-            .unwrap();
+        keys::issue(conn, &keys::KeyActor::Operator(row.id), &new, (&prices, 100), now).unwrap();
     let amount: NanoUsd = dollars.parse().unwrap();
-    credit(conn, row.account_id(), amount.as_nanos());
+    credit(conn, row.id, amount.as_nanos());
     Account {
-        id: row.account_id(),
+        id: row.id,
         public_id: row.public_id,
         key: issued.key.reveal().to_owned(),
         key_id: issued.row.public_id,

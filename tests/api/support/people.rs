@@ -38,7 +38,7 @@ impl TestApp {
         let email = format!("{}@example.org", public_id("someone-").unwrap());
         let now = self.clock.now();
         let id = self.db(|conn| {
-            let id = accounts::open(conn, &email, now).unwrap().account_id();
+            let id = accounts::open(conn, &email, now).unwrap().id;
             credentials::set_password(conn, id, hash(), Kept::Nobodys).unwrap();
             id
         });

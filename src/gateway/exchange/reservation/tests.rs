@@ -26,7 +26,7 @@ fn books(folder: &std::path::Path) -> (Arc<AppContext>, Database, AccountId, Api
     let mut conn = database.connect().unwrap();
     migrate::run_pending(&mut conn).unwrap();
     let now = day("2026-11-22");
-    let account_id = accounts::open(&mut conn, "a@example.org", now).unwrap().account_id();
+    let account_id = accounts::open(&mut conn, "a@example.org", now).unwrap().id;
     let rules = (settings.prices.as_ref(), 10);
     let issued = keys::issue(
         &mut conn,

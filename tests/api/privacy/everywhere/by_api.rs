@@ -94,7 +94,7 @@ impl<'a> Person<'a> {
         let mut conn = self.stage.process.database.connect();
         let known =
             sluice::db::models::credentials::of_address(&mut conn, &self.email).unwrap().unwrap();
-        credit(&mut conn, known.account_id(), 5_000_000_000);
+        credit(&mut conn, known.id, 5_000_000_000);
         let made = self.must_with(201, "POST", "/api/v1/keys", &json!({ "name": KEY_NAME })).json();
         let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
         self.stage.plant_key(key);

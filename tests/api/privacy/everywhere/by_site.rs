@@ -148,7 +148,7 @@ impl<'a> Person<'a> {
         let mut conn = self.stage.process.database.connect();
         let known =
             sluice::db::models::credentials::of_address(&mut conn, &self.email).unwrap().unwrap();
-        credit(&mut conn, known.account_id(), 5_000_000_000);
+        credit(&mut conn, known.id, 5_000_000_000);
         let made = self.sends("/keys", "/keys", &[("name", KEY_NAME), ("scopes", "inference")]);
         let key = between(&made, "id=\"secret\" class=\"whole secret\">", "<");
         self.stage.plant_key(&key);
@@ -213,7 +213,7 @@ impl<'a> Person<'a> {
         let known =
             sluice::db::models::credentials::of_address(&mut conn, &self.email).unwrap().unwrap();
         let (day, now) = (std::time::Duration::from_hours(24), Clock::System.now());
-        let token = unsubscribe::issue(&mut conn, known.account_id(), day, now).unwrap();
+        let token = unsubscribe::issue(&mut conn, known.id, day, now).unwrap();
         self.stage.plant_token("a link that turns notices off", token.reveal());
         let path = format!("/unsubscribe?token={}", token.reveal());
         self.page(&path);
