@@ -13,7 +13,7 @@ mod postgres;
 mod rows;
 mod sqlite;
 
-use diesel::dsl::{delete, insert_into, update};
+use diesel::dsl::{delete, exists, insert_into, update};
 use diesel::prelude::*;
 
 use super::AnyConnection;
@@ -93,6 +93,15 @@ pub(crate) fn read(conn: &mut AnyConnection, wants: &[CommandNeeds<'_>]) -> Quer
     }
 }
 
+/// On `SQLite`, a number that the commits of others change, and none of this connection's own.
+/// `None` on PostgreSQL, where each account has a version instead.
+pub(crate) fn version_elsewhere(conn: &mut AnyConnection) -> QueryResult<Option<i64>> {
+    match conn {
+        AnyConnection::Postgres(_) => Ok(None),
+        AnyConnection::Sqlite(conn) => sqlite::version_elsewhere(conn).map(Some),
+    }
+}
+
 /// Writes what a group changes, account by account: of one that is not as it was read, it or a key
 /// of it, or that another transaction holds, nothing. Gives those that were written, with their
 /// versions.
@@ -115,6 +124,12 @@ pub(crate) fn open_reservation(
     id: &str,
 ) -> QueryResult<Option<ReservationRow>> {
     reservations::table.find(id).select(ReservationRow::as_select()).first(conn).optional()
+}
+
+/// Whether an exchange is open or settled.
+pub(crate) fn has_begun(conn: &mut AnyConnection, id: &str) -> QueryResult<bool> {
+    let (open, settled) = (reservations::table.find(id), usage_logs::table.find(id));
+    diesel::select(exists(open).or(exists(settled))).get_result(conn)
 }
 
 /// Whether an entry of that kind and reference exists.

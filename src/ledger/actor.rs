@@ -341,9 +341,10 @@ impl Ledger {
     fn park(&mut self, submit: Submit, error: &LedgerError, ctx: &mut Context<Self>) {
         let (now, refusal) = (self.clock.now(), Causes(error).to_string());
         let (command, why) = (submit.command.clone(), refusal.clone());
-        let settled = self
-            .line
-            .run(move |session, _| parked::settle_or_park(&mut session.conn, &command, &why, now));
+        let settled = self.line.run(move |session, _| {
+            session.memory.clear();
+            parked::settle_or_park(&mut session.conn, &command, &why, now)
+        });
         match settled {
             Ok(outcome) => {
                 let what = match outcome {

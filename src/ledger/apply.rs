@@ -5,6 +5,9 @@
 //! what was read, and an account is written only if it is still as it was then. So nothing is held
 //! while a node thinks, or stops thinking. All else, and whatever writes more than a group usually
 //! does, holds its accounts in a transaction.
+//!
+//! A server on `SQLite` has the whole file in each transaction, and reads only what it does not
+//! remember from its last one.
 
 use std::collections::HashSet;
 
@@ -35,7 +38,8 @@ pub fn apply(
     commands: &[Command],
     now: UnixMillis,
 ) -> Result<Vec<Effect>, LedgerError> {
-    apply_held(conn, &commands.iter().collect::<Vec<_>>(), Busy::Wait, now, &|| false)
+    let memory = &mut BalanceCache::default();
+    apply_held((conn, memory), &commands.iter().collect::<Vec<_>>(), Busy::Wait, now, &|| false)
 }
 
 /// The same for a server: with what its connection remembers, with accounts that another
@@ -59,7 +63,7 @@ pub fn apply_unless(
     if is_usual && matches!(conn, AnyConnection::Postgres(_)) {
         return apply_unheld((conn, memory), commands, now, is_given_up);
     }
-    apply_held(conn, &commands, busy, now, is_given_up)
+    apply_held((conn, memory), &commands, busy, now, is_given_up)
 }
 
 /// The same within a write transaction of the caller's, who has more to write that belongs to it.
@@ -71,18 +75,19 @@ pub fn apply_within(
     commands: &[Command],
     now: UnixMillis,
 ) -> Result<Vec<Effect>, LedgerError> {
-    decide(conn, &commands.iter().collect::<Vec<_>>(), Busy::Wait, now)
+    let memory = &mut BalanceCache::default();
+    decide((conn, memory), &commands.iter().collect::<Vec<_>>(), Busy::Wait, now)
 }
 
 fn apply_held(
-    conn: &mut AnyConnection,
+    (conn, memory): (&mut AnyConnection, &mut BalanceCache),
     commands: &[&Command],
     busy: Busy,
     now: UnixMillis,
     is_given_up: &dyn Fn() -> bool,
 ) -> Result<Vec<Effect>, LedgerError> {
     transaction::write(conn, |conn| {
-        let outcomes = decide(conn, commands, busy, now)?;
+        let outcomes = decide((conn, memory), commands, busy, now)?;
         if is_given_up() { Err(DbError::Silent.into()) } else { Ok(outcomes) }
     })
 }
@@ -99,11 +104,11 @@ fn apply_unheld<'a>(
     let mut left: Vec<(usize, &'a Command)> = commands.into_iter().enumerate().collect();
     for _ in 0..ROUNDS {
         let (places, these): (Vec<usize>, Vec<&Command>) = left.iter().copied().unzip();
-        let decided = match attempt((conn, memory), &these, now, is_given_up)? {
+        let decided = match attempt((&mut *conn, &mut *memory), &these, now, is_given_up)? {
             GroupOutcome::Written(decided) => decided,
             GroupOutcome::Unusual => {
-                memory.forget(these.iter().map(|command| command.account_id()));
-                let all = apply_held(conn, &these, Busy::Skip, now, is_given_up)?;
+                let all =
+                    apply_held((&mut *conn, &mut *memory), &these, Busy::Skip, now, is_given_up)?;
                 all.into_iter().map(Some).collect()
             }
         };
@@ -172,7 +177,7 @@ fn attempt(
 }
 
 fn decide(
-    conn: &mut AnyConnection,
+    (conn, memory): (&mut AnyConnection, &mut BalanceCache),
     commands: &[&Command],
     busy: Busy,
     now: UnixMillis,
@@ -184,10 +189,23 @@ fn decide(
     account_ids.dedup();
     // Only what is read behind the lock is sure to stay.
     let held = books::lock(conn, &account_ids, busy)?;
-    let found = books::read(conn, &wants(commands))?;
-    let known = found.balances.iter().map(|row| row.id);
-    group.set_busy(known.filter(|id| !held.contains(id)).collect());
-    group.set(found)?;
+    let elsewhere = books::version_elsewhere(conn)?;
+    if elsewhere.is_some() {
+        memory.keep_up(elsewhere);
+        forget_begun((conn, memory), commands)?;
+    } else {
+        memory.forget(account_ids.iter().copied());
+    }
+    let (known, unknown) = memory.find(&wants(commands));
+    let mut found: HashSet<AccountId> = known.balances.iter().map(|row| row.id).collect();
+    group.set(known)?;
+    if !unknown.is_empty() {
+        let read = books::read(conn, &unknown)?;
+        found.extend(read.balances.iter().map(|row| row.id));
+        memory.learn(&read);
+        group.set(read)?;
+    }
+    group.set_busy(found.into_iter().filter(|id| !held.contains(id)).collect());
     load_leases(conn, &mut group, commands)?;
     for (kind, reference) in commands.iter().filter_map(|command| command.credit_reference()) {
         if books::entry_exists(conn, kind, reference)? {
@@ -195,8 +213,27 @@ fn decide(
         }
     }
     let outcomes = group.decide_all(commands)?;
-    store(conn, &group, now)?;
+    store((conn, memory), &group, now)?;
+    if elsewhere.is_none() || group.is_unusual()? {
+        memory.forget(account_ids);
+    }
     Ok(outcomes)
+}
+
+/// Forgets the accounts of exchanges that are to begin and have begun: not all of those are
+/// remembered.
+fn forget_begun(
+    (conn, memory): (&mut AnyConnection, &mut BalanceCache),
+    commands: &[&Command],
+) -> Result<(), LedgerError> {
+    for command in commands.iter().filter(|command| command.is_new()) {
+        if let Some(id) = command.exchange_id()
+            && books::has_begun(conn, id)?
+        {
+            memory.forget([command.account_id()]);
+        }
+    }
+    Ok(())
 }
 
 fn wants<'a>(commands: &[&'a Command]) -> Vec<CommandNeeds<'a>> {
@@ -232,13 +269,19 @@ fn load_leases(
     Ok(())
 }
 
-fn store(conn: &mut AnyConnection, group: &Group, now: UnixMillis) -> Result<(), LedgerError> {
+fn store(
+    (conn, memory): (&mut AnyConnection, &mut BalanceCache),
+    group: &Group,
+    now: UnixMillis,
+) -> Result<(), LedgerError> {
     books::forget_usage(conn, group.resumed())?;
     let changes = group.changes();
-    if books::write(conn, &changes)?.len() < changes.balances.len() {
+    let written = books::write(conn, &changes)?;
+    if written.len() < changes.balances.len() {
         // All of them are held, so this cannot be; then nothing may stay.
         return Err(DbError::Task.into());
     }
+    memory.note(&changes, &written);
     books::insert_passes(conn, group.new_passes())?;
     for replaced in group.replaced() {
         books::replace_usage(conn, &replaced.usage)?;

@@ -6,7 +6,7 @@ mod risk;
 
 use diesel::prelude::*;
 
-use super::{Command, Effect, EntryKind, Hold, Shortage, apply, verify};
+use super::{BalanceCache, Busy, Command, Effect, EntryKind, Hold, Shortage, apply_unless, verify};
 use crate::accounts;
 use crate::accounts::keys::{self, NewKey};
 use crate::db::models::{accounts as account_rows, api_keys};
@@ -23,6 +23,7 @@ const NOW: UnixMillis = UnixMillis::from_millis(1_000_000);
 /// A database with accounts and a live key for each.
 struct Books {
     conn: AnyConnection,
+    memory: BalanceCache,
     holders: Vec<(AccountId, ApiKeyId)>,
 }
 
@@ -32,13 +33,20 @@ impl Books {
         let mut conn = AnyConnection::Sqlite(sqlite);
         migrate::run_pending(&mut conn).unwrap();
         let holders = (0..accounts).map(|n| holder(&mut conn, n)).collect();
-        Self { conn, holders }
+        Self { conn, memory: BalanceCache::default(), holders }
+    }
+
+    /// What somebody else does. His connection would be another one; so nothing is remembered.
+    fn execute(&mut self, sql: &str) {
+        use diesel::connection::SimpleConnection;
+        self.conn.batch_execute(sql).unwrap();
+        self.memory.clear();
     }
 
     /// The same with a budget for some of the keys.
     fn with_budgets([monthly, total]: [i64; 2]) -> Self {
         let mut books = Self::new(ACCOUNTS);
-        books.conn.batch_execute_for_test(&format!(
+        books.execute(&format!(
             "UPDATE api_keys SET monthly_budget_nanousd = {monthly} WHERE id = 1;
              UPDATE api_keys SET total_budget_nanousd = {total} WHERE id = 2;"
         ));
@@ -66,8 +74,10 @@ impl Books {
         (spent, month_spent, told)
     }
 
+    /// As a server does, with what its connection remembers.
     fn apply(&mut self, commands: &[Command]) -> Vec<Effect> {
-        apply(&mut self.conn, commands, NOW).unwrap()
+        let session = (&mut self.conn, &mut self.memory);
+        apply_unless(session, commands, Busy::Skip, NOW, &|| false).unwrap()
     }
 
     fn balance(&mut self, account: usize) -> (i64, i64) {
@@ -272,7 +282,7 @@ fn a_revoked_key_a_suspended_or_closing_account_and_a_negative_balance_reserve_n
         let credit = command(&books, Act::Credit { account, reference: 0, amount: 100 });
         books.apply(&[credit]);
     }
-    books.conn.batch_execute_for_test(
+    books.execute(
         "UPDATE api_keys SET revoked_at = 1 WHERE account_id = 1;
          UPDATE accounts SET status = 'suspended' WHERE id = 2;
          UPDATE accounts SET available_nanousd = -1 WHERE id = 3;
@@ -374,7 +384,7 @@ fn e12_a_record_of_another_version_costs_nothing_and_lets_the_money_go() {
     let credit = command(&books, Act::Credit { account: 0, reference: 0, amount: 100 });
     let reserve = command(&books, Act::Reserve { account: 0, exchange: 0, amount: 40 });
     books.apply(&[credit, reserve]);
-    books.conn.batch_execute_for_test("UPDATE reservations SET record = '{}'");
+    books.execute("UPDATE reservations SET record = '{}'");
     let recover = command(&books, Act::Recover { account: 0, exchange: 0 });
     assert_eq!(books.apply(&[recover]), [Effect::Posted]);
     assert_eq!(books.balance(0), (100, 0));
@@ -385,11 +395,4 @@ fn e12_a_record_of_another_version_costs_nothing_and_lets_the_money_go() {
         .first(&mut books.conn)
         .unwrap();
     assert_eq!(row, ("unknown".to_owned(), "unknown".to_owned(), true));
-}
-
-impl AnyConnection {
-    fn batch_execute_for_test(&mut self, sql: &str) {
-        use diesel::connection::SimpleConnection;
-        self.batch_execute(sql).unwrap();
-    }
 }

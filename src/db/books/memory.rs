@@ -1,9 +1,10 @@
 //! What a connection remembers of accounts that it was the last to write, so that it need not read
 //! them again.
 //!
-//! It may be out of date at any time. That costs a statement and nothing else: [`super::write`]
-//! changes an account only in the version that is remembered, and what would change nothing is read
-//! before it is believed.
+//! On PostgreSQL it may be out of date at any time. That costs a statement and nothing else:
+//! [`super::write`] changes an account only in the version that is remembered, and what would
+//! change nothing is read before it is believed. On `SQLite` the writer has the whole file, and
+//! [`super::version_elsewhere`] says whether anybody else has written since: then all is forgotten.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +17,11 @@ const ACCOUNTS_MAX: usize = 10_000;
 
 /// See the module. It goes with its connection, and with each failure.
 #[derive(Default)]
-pub struct BalanceCache(HashMap<AccountId, CachedBalance>);
+pub struct BalanceCache {
+    accounts: HashMap<AccountId, CachedBalance>,
+    /// What [`super::version_elsewhere`] said last.
+    elsewhere: Option<i64>,
+}
 
 /// One account as it was written last.
 struct CachedBalance {
@@ -28,13 +33,21 @@ struct CachedBalance {
 impl BalanceCache {
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.accounts.clear();
+    }
+
+    /// Forgets everything if others have written since the last time.
+    pub(crate) fn keep_up(&mut self, elsewhere: Option<i64>) {
+        if self.elsewhere != elsewhere {
+            self.clear();
+            self.elsewhere = elsewhere;
+        }
     }
 
     /// Forgets these accounts.
     pub(crate) fn forget(&mut self, account_ids: impl IntoIterator<Item = AccountId>) {
         for id in account_ids {
-            self.0.remove(&id);
+            self.accounts.remove(&id);
         }
     }
 
@@ -51,7 +64,7 @@ impl BalanceCache {
         }
         let mut unknown = Vec::new();
         for (id, wants) in by_account {
-            match self.0.get(&id).filter(|known| wants.iter().all(|want| known.has(want))) {
+            match self.accounts.get(&id).filter(|known| wants.iter().all(|want| known.has(want))) {
                 Some(known) => known.give(&wants, &mut found),
                 None => unknown.extend(wants),
             }
@@ -61,14 +74,14 @@ impl BalanceCache {
 
     /// Takes in what was read, on which something is about to be decided.
     pub(crate) fn learn(&mut self, read: &GroupRows) {
-        if self.0.len().saturating_add(read.balances.len()) > ACCOUNTS_MAX {
+        if self.accounts.len().saturating_add(read.balances.len()) > ACCOUNTS_MAX {
             self.clear();
         }
         for balance in &read.balances {
             let now = CachedBalance::of(balance, read);
-            match self.0.get_mut(&balance.id) {
+            match self.accounts.get_mut(&balance.id) {
                 Some(known) if known.balance.version == balance.version => known.add(now),
-                _ => drop(self.0.insert(balance.id, now)),
+                _ => drop(self.accounts.insert(balance.id, now)),
             }
         }
     }
@@ -77,7 +90,7 @@ impl BalanceCache {
     pub(crate) fn note(&mut self, changes: &Changes<'_>, written: &[(AccountId, i64)]) {
         for change in &changes.balances {
             let version = written.iter().find(|(id, _)| *id == change.account_id);
-            match (self.0.get_mut(&change.account_id), version) {
+            match (self.accounts.get_mut(&change.account_id), version) {
                 (Some(known), Some((_, version))) => {
                     known.balance.change(change, *version);
                 }
@@ -85,17 +98,17 @@ impl BalanceCache {
             }
         }
         for row in changes.opened.iter().chain(&changes.changed) {
-            if let Some(known) = self.0.get_mut(&row.account_id) {
+            if let Some(known) = self.accounts.get_mut(&row.account_id) {
                 known.open.insert(row.id.clone(), (*row).clone());
             }
         }
         for row in &changes.closed {
-            if let Some(known) = self.0.get_mut(&row.account_id) {
+            if let Some(known) = self.accounts.get_mut(&row.account_id) {
                 known.open.remove(&row.id);
             }
         }
         for change in &changes.keys {
-            let Some(known) = self.0.get_mut(&change.account_id) else { continue };
+            let Some(known) = self.accounts.get_mut(&change.account_id) else { continue };
             if let Some(key) = known.keys.get_mut(&change.id) {
                 key.last_used_at = change.last_used_at;
                 key.spending.set(change);

@@ -1,4 +1,5 @@
-//! The rows themselves, as the tables hold them.
+//! The rows themselves, as the tables hold them. On `SQLite` an insert that leaves out what is
+//! `None` is prepared anew each time (`treat_none_as_default_value`).
 
 use diesel::prelude::*;
 
@@ -11,7 +12,7 @@ use crate::domain::usage_record::{Endpoint, Outcome, UsageRecord};
 
 /// An open reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = reservations)]
+#[diesel(table_name = reservations, treat_none_as_default_value = false)]
 pub struct ReservationRow {
     /// The exchange's name.
     pub id: String,
@@ -33,7 +34,7 @@ pub struct ReservationRow {
 
 /// A ledger entry.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = ledger_entries)]
+#[diesel(table_name = ledger_entries, treat_none_as_default_value = false)]
 pub struct EntryRow {
     /// Whose books.
     pub account_id: AccountId,
@@ -50,6 +51,7 @@ pub struct EntryRow {
 /// A usage row as the table holds it.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = usage_logs, treat_none_as_null = true)]
+#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "each field is documented on `UsageRecord`")]
 pub struct UsageRow {
     pub id: String,

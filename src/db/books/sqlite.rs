@@ -1,19 +1,21 @@
 //! The books in an `SQLite` file: one cached statement for each row, within a write transaction
 //! that has the whole file.
 
+mod fixed;
+
 use std::collections::BTreeSet;
 
-use diesel::dsl::{delete, insert_into, sql, update};
-use diesel::expression::SqlLiteral;
+use diesel::dsl::{AsExprOf, delete, insert_into};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::keys::{KeyBookRow, KeySpent, SpendingColumns};
-use super::{BalanceChange, BalanceRow, Changes, CommandNeeds, GroupRows, ReservationRow};
+use super::keys::{KeyBookRow, SpendingColumns};
+use super::{BalanceRow, Changes, CommandNeeds, GroupRows, ReservationRow};
 use crate::db::schema::{accounts, api_keys, ledger_entries, reservations, usage_logs};
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
+use fixed::{ChangeBalance, ChangeKey, ChangeReservation, DataVersion};
 
 /// See [`super::read`].
 pub(super) fn read(
@@ -92,9 +94,15 @@ fn key(conn: &mut SqliteConnection, id: ApiKeyId) -> QueryResult<Option<KeyBookR
     api_keys::table.find(id).select(columns).first(conn).optional()
 }
 
-/// Nothing changes beside whoever has the whole file.
-fn no_version() -> SqlLiteral<BigInt> {
-    sql("0")
+/// Nothing changes beside whoever has the whole file. A bound value, as a query with a piece of
+/// text in it would be prepared anew each time.
+fn no_version() -> AsExprOf<i64, BigInt> {
+    0_i64.into_sql::<BigInt>()
+}
+
+/// See [`super::version_elsewhere`].
+pub(super) fn version_elsewhere(conn: &mut SqliteConnection) -> QueryResult<i64> {
+    DataVersion.get_result(conn)
 }
 
 /// One by one: a sum would be a number without a scale.
@@ -113,13 +121,7 @@ pub(super) fn write(
         insert_into(reservations::table).values(*row).execute(conn)?;
     }
     for row in &changes.changed {
-        update(reservations::table.find(&row.id))
-            .set((
-                reservations::amount_nanousd.eq(row.amount_nanousd),
-                reservations::record.eq(&row.record),
-                reservations::risk_nanousd.eq(row.risk_nanousd),
-            ))
-            .execute(conn)?;
+        ChangeReservation(row).execute(conn)?;
     }
     for row in &changes.closed {
         delete(reservations::table.find(&row.id)).execute(conn)?;
@@ -131,33 +133,10 @@ pub(super) fn write(
         insert_into(ledger_entries::table).values(row).execute(conn)?;
     }
     for key in &changes.keys {
-        change_key(conn, key)?;
+        ChangeKey(key).execute(conn)?;
     }
     for balance in changes.balances.iter().filter(|change| change.is_any()) {
-        change_balance(conn, balance)?;
+        ChangeBalance(balance).execute(conn)?;
     }
     Ok(changes.balances.iter().map(|change| (change.account_id, change.version)).collect())
-}
-
-fn change_key(conn: &mut SqliteConnection, key: &KeySpent) -> QueryResult<usize> {
-    update(api_keys::table.find(key.id))
-        .set((
-            api_keys::spent_nanousd.eq(key.spent_nanousd),
-            api_keys::month.eq(key.month),
-            api_keys::month_spent_nanousd.eq(key.month_spent_nanousd),
-            api_keys::last_used_at.eq(key.last_used_at),
-            api_keys::paused_until.eq(key.paused_until),
-        ))
-        .execute(conn)
-}
-
-fn change_balance(conn: &mut SqliteConnection, change: &BalanceChange) -> QueryResult<usize> {
-    update(accounts::table.find(change.account_id))
-        .set((
-            accounts::available_nanousd.eq(accounts::available_nanousd + change.available_nanousd),
-            accounts::reserved_nanousd.eq(accounts::reserved_nanousd + change.reserved_nanousd),
-            accounts::at_risk_nanousd.eq(accounts::at_risk_nanousd + change.at_risk_nanousd),
-            accounts::first_charged_at.eq(change.first_charged_at),
-        ))
-        .execute(conn)
 }

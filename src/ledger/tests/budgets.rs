@@ -55,7 +55,7 @@ fn a_budget_counts_what_is_spent_and_held_in_one_group_as_in_many() {
         assert_eq!(outcomes, expected);
         assert_eq!(books.key(0), (750, 750, 1));
         assert!(verify(&mut books.conn).unwrap().discrepancies.is_empty());
-        books.conn.batch_execute_for_test("UPDATE api_keys SET spent_nanousd = 749 WHERE id = 1");
+        books.execute("UPDATE api_keys SET spent_nanousd = 749 WHERE id = 1");
         let found = verify(&mut books.conn).unwrap().discrepancies;
         assert_eq!(found[0].rule, "spent by key >= its usage rows");
     }
@@ -69,7 +69,7 @@ fn an_expired_key_reserves_nothing_and_settles_what_it_has() {
     let first = command(&books, reserve(0));
     books.apply(&[credit, first]);
     let expire = format!("UPDATE api_keys SET expires_at = {}", NOW.as_millis());
-    books.conn.batch_execute_for_test(&expire);
+    books.execute(&expire);
     let second = command(&books, reserve(1));
     assert_eq!(books.apply(&[second]), [Effect::KeyExpired]);
     let post = command(&books, Act::Post { account: 0, exchange: 0, cost: 7 });

@@ -109,6 +109,6 @@ fn the_passes_of_an_answer_come_and_go_with_its_row() {
     };
     assert_eq!(books.apply(&[Command::Post { record: late }]), [Effect::Replaced]);
     assert_eq!(stored(&mut books), [pass(PassKind::Answer, 9)]);
-    books.conn.batch_execute_for_test("PRAGMA foreign_keys = ON; DELETE FROM usage_logs");
+    books.execute("PRAGMA foreign_keys = ON; DELETE FROM usage_logs");
     assert_eq!(stored(&mut books), []);
 }

@@ -1,6 +1,6 @@
-//! Groups as a server on PostgreSQL applies them: without a transaction, and from memory where that
-//! is true. Held against the same commands in transactions on SQLite; beside other nodes; and
-//! counted.
+//! Groups as a server applies them: from memory where that is true, and on PostgreSQL without a
+//! transaction. Held against the same commands in transactions on SQLite that remember nothing;
+//! beside other nodes and the command line; and counted.
 
 use std::time::{Duration, Instant};
 
@@ -88,26 +88,26 @@ impl Dice {
     }
 }
 
-#[test]
-fn two_nodes_and_a_command_line_decide_as_transactions_on_a_file_do() {
-    let Some((mut shared, mut file)) = twins() else { return };
-    let mut nodes = [Node::of(&shared.database), Node::of(&shared.database)];
-    let accounts_of = |desk: &mut Desk| -> Vec<(Account, ApiKeyId)> {
-        let accounts: Vec<Account> = (0..3).map(|_| desk.account("0.000002")).collect();
-        let limit = "UPDATE api_keys SET total_budget_nanousd = 1500 WHERE account_id = 2";
-        desk.conn.batch_execute(limit).unwrap();
-        accounts
-            .into_iter()
-            .map(|account| {
-                let key = desk.key_of(&account);
-                (account, key)
-            })
-            .collect()
+/// Three accounts with a key each, one of which has a budget.
+fn accounts_of(desk: &mut Desk) -> Vec<(Account, ApiKeyId)> {
+    let accounts: Vec<Account> = (0..3).map(|_| desk.account("0.000002")).collect();
+    let limit = "UPDATE api_keys SET total_budget_nanousd = 1500 WHERE account_id = 2";
+    desk.conn.batch_execute(limit).unwrap();
+    let with_key = |account| {
+        let key = desk.key_of(&account);
+        (account, key)
     };
+    accounts.into_iter().map(with_key).collect()
+}
+
+/// Two writers that remember and one that does not, on the database of `shared`, decide as
+/// transactions that remember nothing do on another.
+fn decide_as_transactions_do(mut shared: Desk, mut file: Desk, rounds: usize) {
+    let mut nodes = [Node::of(&shared.database), Node::of(&shared.database)];
     let (ours, theirs) = (accounts_of(&mut shared), accounts_of(&mut file));
     let (mut dice, mut same) = (Dice(88_172_645_463_325_252), Dice(88_172_645_463_325_252));
     let mut kinds = std::collections::BTreeSet::new();
-    for round in 0..1_500 {
+    for round in 0..rounds {
         let size = 1 + dice.throw(5);
         same.throw(5);
         let commands: Vec<Command> = (0..size).map(|_| dice.command(&ours)).collect();
@@ -127,6 +127,21 @@ fn two_nodes_and_a_command_line_decide_as_transactions_on_a_file_do() {
     // Reserved, Extended, Resumed, Checkpointed, Posted, Replaced, Already…, Insufficient,
     // KeyBudget, NotOpen, Credited.
     assert!(kinds.len() >= 10, "{kinds:?}");
+}
+
+#[test]
+fn two_nodes_and_a_command_line_decide_as_transactions_on_a_file_do() {
+    let Some((shared, file)) = twins() else { return };
+    decide_as_transactions_do(shared, file, 1_500);
+}
+
+#[test]
+fn a_server_beside_other_writers_of_its_file_decides_as_if_it_remembered_nothing() {
+    let desk = || {
+        let folder = tempfile::tempdir().unwrap();
+        Desk::at(TestDatabase::sqlite(folder.path()), folder)
+    };
+    decide_as_transactions_do(desk(), desk(), 700);
 }
 
 #[test]
@@ -170,9 +185,8 @@ fn nodes_that_are_after_the_same_accounts_charge_each_exchange_once() {
     }
 }
 
-#[test]
-fn what_was_decided_on_an_account_that_has_changed_is_decided_again() {
-    let Some(mut desk) = Desk::postgres() else { return };
+/// What a node remembers of an account that others change.
+fn remembers_only_what_is_so(mut desk: Desk) -> (Desk, Account) {
     let account = desk.account("0.000001");
     let mut node = Node::of(&desk.database);
     let mut next = 0;
@@ -196,7 +210,28 @@ fn what_was_decided_on_an_account_that_has_changed_is_decided_again() {
     set(&mut desk, "UPDATE api_keys SET revoked_at = NULL, total_budget_nanousd = 1200");
     assert!(matches!(ask(&mut desk, 500), Effect::KeyBudget(_)));
     assert_eq!(ask(&mut desk, 99), reserved(99));
+    (desk, account)
+}
+
+#[test]
+fn what_others_have_changed_in_a_servers_file_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    remembers_only_what_is_so(Desk::at(TestDatabase::sqlite(folder.path()), folder));
+}
+
+#[test]
+fn what_was_decided_on_an_account_that_has_changed_is_decided_again() {
+    let Some(desk) = Desk::postgres() else { return };
+    let (mut desk, account) = remembers_only_what_is_so(desk);
     // Whoever holds the account meanwhile, or held it and changed what hangs on it, comes first.
+    let mut node = Node::of(&desk.database);
+    let mut next = 100;
+    let mut ask = |desk: &mut Desk, amount| {
+        next += 1;
+        let record = desk.record(&format!("req_{next}"), &account);
+        node.apply(&[reserve(&record, amount)]).remove(0)
+    };
+    assert_eq!(ask(&mut desk, 0), reserved(0));
     let lock = desk.database.lock();
     assert_eq!(ask(&mut desk, 0), Effect::AccountBusy);
     drop(lock);

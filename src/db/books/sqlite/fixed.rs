@@ -1,0 +1,100 @@
+//! Statements whose text never changes, so that a connection prepares each of them once. Diesel
+//! prepares an `update` anew each time, since its text may depend on its values.
+
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::Sqlite;
+
+use crate::db::books::keys::KeySpent;
+use crate::db::books::{BalanceChange, ReservationRow};
+
+/// Adds a group's change to an account.
+pub(super) struct ChangeBalance<'a>(pub(super) &'a BalanceChange);
+
+/// Sets what a key has cost.
+pub(super) struct ChangeKey<'a>(pub(super) &'a KeySpent);
+
+/// Sets the amounts and the record of an open reservation.
+pub(super) struct ChangeReservation<'a>(pub(super) &'a ReservationRow);
+
+/// A number that another connection's commit changes, and none of one's own
+/// (<https://sqlite.org/pragma.html#pragma_data_version>).
+#[derive(QueryId)]
+pub(super) struct DataVersion;
+
+impl QueryFragment<Sqlite> for ChangeBalance<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let change = self.0;
+        out.push_sql("UPDATE accounts SET available_nanousd = available_nanousd + ");
+        out.push_bind_param::<BigInt, _>(&change.available_nanousd)?;
+        out.push_sql(", reserved_nanousd = reserved_nanousd + ");
+        out.push_bind_param::<BigInt, _>(&change.reserved_nanousd)?;
+        out.push_sql(", at_risk_nanousd = at_risk_nanousd + ");
+        out.push_bind_param::<BigInt, _>(&change.at_risk_nanousd)?;
+        out.push_sql(", first_charged_at = ");
+        out.push_bind_param::<Nullable<BigInt>, _>(&change.first_charged_at)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<BigInt, _>(&change.account_id)
+    }
+}
+
+impl QueryFragment<Sqlite> for ChangeKey<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let spent = self.0;
+        out.push_sql("UPDATE api_keys SET spent_nanousd = ");
+        out.push_bind_param::<BigInt, _>(&spent.spent_nanousd)?;
+        out.push_sql(", month = ");
+        out.push_bind_param::<BigInt, _>(&spent.month)?;
+        out.push_sql(", month_spent_nanousd = ");
+        out.push_bind_param::<BigInt, _>(&spent.month_spent_nanousd)?;
+        out.push_sql(", last_used_at = ");
+        out.push_bind_param::<Nullable<BigInt>, _>(&spent.last_used_at)?;
+        out.push_sql(", paused_until = ");
+        out.push_bind_param::<Nullable<BigInt>, _>(&spent.paused_until)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<BigInt, _>(&spent.id)
+    }
+}
+
+impl QueryFragment<Sqlite> for ChangeReservation<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let row = self.0;
+        out.push_sql("UPDATE reservations SET amount_nanousd = ");
+        out.push_bind_param::<BigInt, _>(&row.amount_nanousd)?;
+        out.push_sql(", risk_nanousd = ");
+        out.push_bind_param::<BigInt, _>(&row.risk_nanousd)?;
+        out.push_sql(", record = ");
+        out.push_bind_param::<Text, _>(&row.record)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<Text, _>(&row.id)
+    }
+}
+
+impl QueryFragment<Sqlite> for DataVersion {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("PRAGMA data_version");
+        Ok(())
+    }
+}
+
+impl QueryId for ChangeBalance<'_> {
+    type QueryId = ChangeBalance<'static>;
+}
+
+impl QueryId for ChangeKey<'_> {
+    type QueryId = ChangeKey<'static>;
+}
+
+impl QueryId for ChangeReservation<'_> {
+    type QueryId = ChangeReservation<'static>;
+}
+
+impl Query for DataVersion {
+    type SqlType = BigInt;
+}
+
+impl RunQueryDsl<SqliteConnection> for ChangeBalance<'_> {}
+impl RunQueryDsl<SqliteConnection> for ChangeKey<'_> {}
+impl RunQueryDsl<SqliteConnection> for ChangeReservation<'_> {}
+impl RunQueryDsl<SqliteConnection> for DataVersion {}
