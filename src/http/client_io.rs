@@ -24,6 +24,8 @@ pub(crate) struct ClientIo {
     is_writing: bool,
     /// Bytes have come of which the handlers have not been told.
     is_fresh: bool,
+    /// The last read has filled its buffer: what was read goes to its handler before more comes.
+    is_buffer_full: bool,
     /// Last, so that it has gone when its descriptor has.
     member: Member,
 }
@@ -53,7 +55,7 @@ impl ClientIo {
                 ClientStream::Tls(Box::new(shaken.map_err(DispatchError::Io)?))
             }
         };
-        Ok(Self { way, heads, is_writing: false, is_fresh: false, member })
+        Ok(Self { way, heads, is_writing: false, is_fresh: false, is_buffer_full: false, member })
     }
 
     /// See [`Connection::introduce`]; and handlers tell which requests are being answered.
@@ -118,11 +120,18 @@ impl AsyncRead for ClientIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // actix reads until nothing is left, up to 128 KiB, and keeps a buffer of what that took for
+        // as long as the connection lives. So it hears after each full buffer that nothing is left.
+        if std::mem::take(&mut this.is_buffer_full) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = match &mut this.way {
             ClientStream::Plain(io) => Pin::new(io).poll_read(cx, buffer),
             ClientStream::Tls(io) => Pin::new(io).poll_read(cx, buffer),
         };
+        this.is_buffer_full = buffer.remaining() == 0;
         this.watch(cx, read.is_pending(), buffer.filled().len() > before)?;
         read
     }

@@ -12,6 +12,7 @@ use actix_service::{Service, fn_service};
 use actix_tls::connect::{
     ConnectError as Unconnected, ConnectInfo, Connection as TcpConnection, Host,
 };
+use actix_web::HttpMessage;
 use actix_web::error::ParseError;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
@@ -191,7 +192,8 @@ impl UpstreamClient {
         }
     }
 
-    fn answer<S>(response: ClientResponse<S>) -> UpstreamResponse
+    /// What is kept of a response is its body alone, so that awc has its head back for another.
+    fn answer<S>(mut response: ClientResponse<S>) -> UpstreamResponse
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
     {
@@ -205,7 +207,7 @@ impl UpstreamClient {
             headers,
             content_length,
             place: None,
-            body: response.boxed_local(),
+            body: response.take_payload().boxed_local(),
         }
     }
 }

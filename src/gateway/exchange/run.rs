@@ -16,10 +16,9 @@ use crate::domain::usage_record::Outcome;
 use crate::upstream::fault::Failure;
 
 /// What came of asking, with the client that has to hear of its end.
-#[expect(clippy::large_enum_variant, reason = "one for each exchange, and never moved into a list")]
 enum Delivery {
-    Stream(Relayed),
-    Json(Buffered),
+    Stream(Box<Relayed>),
+    Json(Box<Buffered>),
     Nothing(Failure, Client),
 }
 
@@ -31,24 +30,26 @@ pub(super) async fn run(exchange: Exchange) {
     let wants_stream = dispatch.wants_stream;
 
     // Reserve: money is held, durably, before anything is sent upstream.
+    // What waits here and below is boxed, so that a stream does not keep the room of all of it.
     let opening = Opening::new(&context, draft, &dispatch, &client);
-    let opened = match opening.open(&mut client).await {
+    let opened = match Box::pin(opening.open(&mut client)).await {
         Ok(opened) => opened,
         Err(error) => return client.refuse(error),
     };
-    let mut reservation = Reservation::new(opened, Arc::clone(&context));
+    let mut reservation = Box::new(Reservation::new(opened, Arc::clone(&context)));
 
     // Call the upstreams, until one gives the beginning of a stream or a JSON answer.
-    let begun = attempt::ask(&context, dispatch, &mut reservation, &mut client).await;
+    let begun = Box::pin(attempt::ask(&context, dispatch, &mut reservation, &mut client)).await;
 
     // Relay the stream; or read the JSON answer, which has come whole.
     let delivery = match begun {
         Ok(Begun::Stream(start)) => {
             let relay = Relay::begin(&context, *start, &mut reservation, client);
-            Delivery::Stream(relay.run().await)
+            Delivery::Stream(Box::new(Box::pin(relay.run()).await))
         }
         Ok(Begun::Json(body, headers)) => {
-            Delivery::Json(Buffered::read(&context, (body, headers), &mut reservation, client))
+            let answer = Buffered::read(&context, (body, headers), &mut reservation, client);
+            Delivery::Json(Box::new(answer))
         }
         Err(failure) => Delivery::Nothing(failure, client),
     };
@@ -60,21 +61,39 @@ pub(super) async fn run(exchange: Exchange) {
         Delivery::Nothing(failure, client) => bill::of_failure(failure, wants_stream, client),
     };
     reservation.charge(&bill);
-    if bill.is_of_whole_answer() && !reservation.is_covered().await {
+    if bill.is_of_whole_answer() && !Box::pin(reservation.is_covered()).await {
         bill.refuse();
     }
 
     // Post.
     let ending = bill.ending;
     let not_covered = (ending == Outcome::NotExtended).then(|| reservation.not_covered());
-    let is_durable = reservation.post(&bill).await;
+    let is_durable = Box::pin(reservation.post(&bill)).await;
 
     // Close: only now does the client get the end of its answer.
     let posted = Posted { ending, is_durable, not_covered };
     match delivery {
-        Delivery::Stream(relayed) => finish::stream(&context, relayed, posted).await,
-        Delivery::Json(answer) => finish::json(answer, posted),
+        Delivery::Stream(relayed) => Box::pin(finish::stream(&context, *relayed, posted)).await,
+        Delivery::Json(answer) => finish::json(*answer, posted),
         Delivery::Nothing(failure, client) => finish::nothing(failure, client),
     }
     drop(token);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream keeps its future's bytes for as long as it runs.
+    const BYTES_MAX: usize = 2_560;
+
+    fn bytes_of<F>(_: fn(Exchange) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_streams_future_stays_small() {
+        let bytes = bytes_of(run);
+        assert!(bytes <= BYTES_MAX, "{bytes} bytes");
+    }
 }

@@ -4,6 +4,7 @@
 mod departure;
 mod queue;
 
+use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
@@ -22,7 +23,7 @@ use crate::domain::meter::Meter;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::Outcome;
 use crate::upstream::client::UpstreamResponse;
-use crate::upstream::headers;
+use crate::upstream::headers::passing_down;
 
 /// What a client hears while its upstream is silent.
 const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
@@ -85,15 +86,14 @@ impl<'a> Relay<'a> {
         reservation: &'a mut Reservation,
         mut client: Client,
     ) -> Self {
-        let StreamStart { answer, meter, seen, limits, doubt } = start;
+        let StreamStart { mut answer, meter, seen, limits, doubt } = start;
+        // Nobody asks for them after this.
+        let headers = std::mem::replace(&mut answer.headers, HeaderMap::new());
         reservation.note_first_byte();
         let (outlet, body) =
             channel(context.settings.stream.channel_chunks, reservation.record.id.clone());
         // A client that has left is noticed by its channel.
-        client.tell(GatewayResponse::Stream {
-            body,
-            headers: headers::passing_down(&answer.headers),
-        });
+        client.tell(GatewayResponse::Stream { body, headers: passing_down(&headers) });
         let clock = Deadlines::new(context, limits);
         Self {
             context,
