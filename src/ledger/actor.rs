@@ -77,7 +77,8 @@ pub struct Ledger {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Submit {
-    command: Command,
+    /// Shared with whatever applies it, as often as it is tried.
+    command: Arc<Command>,
     /// Since when its account has been busy whenever it was asked for.
     busy_since: Option<Instant>,
     answer: Option<oneshot::Sender<CommandResult>>,
@@ -181,8 +182,7 @@ impl Ledger {
         if group.is_empty() {
             return;
         }
-        let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
-        match self.apply(commands, Busy::WaitShortly) {
+        match self.apply(commands_of(&group), Busy::WaitShortly) {
             Ok(outcomes) => self.conclude(group, outcomes),
             Err(error) if error.is_away() => {
                 self.put_off(group, &error);
@@ -259,22 +259,26 @@ impl Ledger {
     /// commit is unknown: asking again is safe and usually enough. So it is where a single command
     /// met with another transaction.
     fn apply_twice(&mut self, group: &[Submit]) -> Result<Vec<Effect>, LedgerError> {
-        let commands: Vec<Command> = group.iter().map(|submit| submit.command.clone()).collect();
-        self.apply(commands.clone(), Busy::Skip).or_else(|first| {
-            let is_split = commands.len() > 1 && self.line.is_sound() && !first.is_away();
+        self.apply(commands_of(group), Busy::Skip).or_else(|first| {
+            let is_split = group.len() > 1 && self.line.is_sound() && !first.is_away();
             if is_split || first.is_refusal() {
                 return Err(first);
             }
             tracing::debug!(error = %Causes(&first), "retrying a ledger group");
-            self.apply(commands, Busy::Skip)
+            self.apply(commands_of(group), Busy::Skip)
         })
     }
 
-    fn apply(&mut self, commands: Vec<Command>, busy: Busy) -> Result<Vec<Effect>, LedgerError> {
+    fn apply(
+        &mut self,
+        commands: Vec<Arc<Command>>,
+        busy: Busy,
+    ) -> Result<Vec<Effect>, LedgerError> {
         let now = self.clock.now();
         let outcomes = self.line.run(move |session, given_up| {
             let session = (&mut session.conn, &mut session.memory);
-            ledger::apply_unless(session, &commands, busy, now, &|| given_up.is_set())
+            let commands: Vec<&Command> = commands.iter().map(AsRef::as_ref).collect();
+            ledger::apply_unless(session, commands, busy, now, &|| given_up.is_set())
         })?;
         if let Some(secs) = self.away.end(Instant::now()) {
             tracing::info!(secs, "the ledger can be written again");
@@ -298,7 +302,7 @@ impl Ledger {
 
     /// A reservation that may have landed is voided.
     fn refuse(&mut self, submit: Submit) {
-        if let Command::Reserve { record, .. } = &submit.command {
+        if let Command::Reserve { record, .. } = submit.command.as_ref() {
             let (id, account_id) = (record.id.clone(), record.account_id);
             let command =
                 Command::Recover { id, account_id, ending: Outcome::Killed, judged_at: None };
@@ -325,7 +329,7 @@ impl Ledger {
     }
 
     fn try_alone(&mut self, submit: Submit, tries: u32, ctx: &mut Context<Self>) {
-        match self.apply(vec![submit.command.clone()], Busy::Skip) {
+        match self.apply(vec![Arc::clone(&submit.command)], Busy::Skip) {
             Ok(outcomes) => {
                 self.conclude(vec![submit], outcomes);
                 self.look_aside_soon(ctx);
@@ -340,7 +344,7 @@ impl Ledger {
 
     fn park(&mut self, submit: Submit, error: &LedgerError, ctx: &mut Context<Self>) {
         let (now, refusal) = (self.clock.now(), Causes(error).to_string());
-        let (command, why) = (submit.command.clone(), refusal.clone());
+        let (command, why) = (Arc::clone(&submit.command), refusal.clone());
         let settled = self.line.run(move |session, _| {
             session.memory.clear();
             parked::settle_or_park(&mut session.conn, &command, &why, now)
@@ -371,9 +375,13 @@ impl Ledger {
     }
 }
 
+fn commands_of(group: &[Submit]) -> Vec<Arc<Command>> {
+    group.iter().map(|submit| Arc::clone(&submit.command)).collect()
+}
+
 impl Submit {
-    const fn new(command: Command, answer: Option<oneshot::Sender<CommandResult>>) -> Self {
-        Self { command, busy_since: None, answer }
+    fn new(command: Command, answer: Option<oneshot::Sender<CommandResult>>) -> Self {
+        Self { command: Arc::new(command), busy_since: None, answer }
     }
 
     fn reply(self, answer: CommandResult) {

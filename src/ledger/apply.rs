@@ -53,13 +53,12 @@ pub fn apply(
 /// cleared.
 pub fn apply_unless(
     (conn, memory): (&mut AnyConnection, &mut BalanceCache),
-    commands: &[Command],
+    commands: Vec<&Command>,
     busy: Busy,
     now: UnixMillis,
     is_given_up: &dyn Fn() -> bool,
 ) -> Result<Vec<Effect>, LedgerError> {
-    let is_usual = busy == Busy::Skip && commands.iter().all(Command::is_of_an_exchange);
-    let commands: Vec<&Command> = commands.iter().collect();
+    let is_usual = busy == Busy::Skip && commands.iter().all(|command| command.is_of_an_exchange());
     if is_usual && matches!(conn, AnyConnection::Postgres(_)) {
         return apply_unheld((conn, memory), commands, now, is_given_up);
     }

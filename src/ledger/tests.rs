@@ -77,7 +77,7 @@ impl Books {
     /// As a server does, with what its connection remembers.
     fn apply(&mut self, commands: &[Command]) -> Vec<Effect> {
         let session = (&mut self.conn, &mut self.memory);
-        apply_unless(session, commands, Busy::Skip, NOW, &|| false).unwrap()
+        apply_unless(session, commands.iter().collect(), Busy::Skip, NOW, &|| false).unwrap()
     }
 
     fn balance(&mut self, account: usize) -> (i64, i64) {

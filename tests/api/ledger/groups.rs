@@ -36,7 +36,8 @@ impl Node {
 
     fn apply(&mut self, commands: &[Command]) -> Vec<Effect> {
         let session = (&mut self.conn, &mut self.memory);
-        ledger::apply_unless(session, commands, Busy::Skip, NOW, &|| false).unwrap()
+        ledger::apply_unless(session, commands.iter().collect(), Busy::Skip, NOW, &|| false)
+            .unwrap()
     }
 
     fn until_free(&mut self, command: &Command) -> Effect {
