@@ -3,6 +3,7 @@
 mod groups;
 mod leases;
 mod waits;
+mod writes;
 
 use std::sync::Arc;
 
