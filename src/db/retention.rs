@@ -1,161 +1,85 @@
 //! What is over: found and deleted in pieces, so that nobody waits long for the database.
 
-use diesel::connection::SimpleConnection;
-use diesel::dsl::delete;
+mod postgres;
+mod sqlite;
+
+use std::time::Instant;
+
+use diesel::dsl::{delete, max};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text};
 
 use super::schema::{
-    attempts, deposit_claims, email_tokens, ledger_entries, sessions, unsubscribe_tokens,
-    usage_logs, wallet_challenges,
+    attempts, deposit_claims, email_tokens, reservations, sessions, unsubscribe_tokens, usage_logs,
+    wallet_challenges,
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::ClaimState;
-use crate::domain::entry_kind::EntryKind;
-use crate::domain::ids::AccountId;
-use crate::domain::money::NanoUsd;
 
 /// Claims in which nothing was found.
 const DEAD_CLAIMS: [ClaimState; 2] = [ClaimState::NotFound, ClaimState::Rejected];
 
-/// A usage row that is over.
-#[derive(Clone, Debug, Queryable)]
-pub struct OldUsage {
-    /// The exchange's name.
-    pub id: String,
-    /// Whose it was.
-    pub account_id: AccountId,
-    /// When it was made.
-    pub created_at: UnixMillis,
+/// Which usage rows one batch deletes: the oldest of those from before a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageRange {
+    /// None from before this moment are looked for, where that makes the search shorter.
+    pub from: Option<UnixMillis>,
+    /// Younger ones stay.
+    pub before: UnixMillis,
+    /// So many at most.
+    pub limit: i64,
+    /// The moment that the carry-forwards get.
+    pub now: UnixMillis,
 }
 
-/// The oldest usage rows from before a moment, and not from before `from`.
-pub fn old_usage(
+/// What a batch of usage rows came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeletedUsage {
+    /// How many there were to go; fewer than the limit means that none are left.
+    pub found: usize,
+    /// How many of them went here, and not on another node meanwhile.
+    pub rows: usize,
+    /// When the last of them was made, if the next search may begin there.
+    pub last: Option<UnixMillis>,
+    /// Since when others had to wait, if any did.
+    pub locked_at: Option<Instant>,
+}
+
+/// Deletes one batch of usage rows with their ledger lines, whose sum becomes part of each
+/// account's one carry-forward. Balances are not touched, and the books balance before and after.
+/// Must run in a write transaction.
+pub(crate) fn delete_usage(
     conn: &mut AnyConnection,
-    (from, before): (Option<UnixMillis>, UnixMillis),
-    limit: i64,
-) -> Result<Vec<OldUsage>, DbError> {
-    let old = usage_logs::table
-        .filter(usage_logs::created_at.ge(from.unwrap_or(UnixMillis::from_millis(i64::MIN))))
-        .filter(usage_logs::created_at.lt(before))
-        .order(usage_logs::created_at)
-        .limit(limit)
-        .select((usage_logs::id, usage_logs::account_id, usage_logs::created_at));
-    let rows = match conn {
-        AnyConnection::Sqlite(conn) => old.load(conn)?,
-        // A plan for these very values begins with a look at the index's end, past the places of
-        // all that have gone and were not vacuumed yet. One plan for any values does not.
-        AnyConnection::Postgres(conn) => {
-            conn.batch_execute("SET plan_cache_mode = force_generic_plan")?;
-            let rows = old.load(conn);
-            conn.batch_execute("RESET plan_cache_mode")?;
-            rows?
-        }
-    };
-    Ok(rows)
+    range: &UsageRange,
+) -> QueryResult<DeletedUsage> {
+    match conn {
+        AnyConnection::Sqlite(conn) => sqlite::delete_usage(conn, range),
+        AnyConnection::Postgres(conn) => postgres::delete_usage(conn, range),
+    }
+}
+
+/// The name of the newest exchange, open or settled: another one than before means that somebody
+/// uses the database, through whichever node.
+pub fn newest_exchange(conn: &mut AnyConnection) -> Result<Option<String>, DbError> {
+    let open: Option<String> = reservations::table.select(max(reservations::id)).first(conn)?;
+    let settled: Option<String> = usage_logs::table.select(max(usage_logs::id)).first(conn)?;
+    Ok(open.max(settled))
+}
+
+/// Copies what the write-ahead log of `SQLite` holds into the file, so that commits of others need
+/// not. Nobody waits for it. Says whether the log has become so long, because somebody has been
+/// reading for a while, that no more should be written for now.
+pub fn shorten_log(conn: &mut AnyConnection) -> Result<bool, DbError> {
+    match conn {
+        AnyConnection::Sqlite(conn) => Ok(sqlite::shorten_log(conn)?),
+        AnyConnection::Postgres(_) => Ok(false),
+    }
 }
 
 /// How many usage rows are from before a moment.
 pub fn count_old_usage(conn: &mut AnyConnection, before: UnixMillis) -> Result<i64, DbError> {
     let old = usage_logs::table.filter(usage_logs::created_at.lt(before));
     Ok(old.count().get_result(conn)?)
-}
-
-/// Deletes usage rows; says how many there were.
-pub(crate) fn delete_usage(conn: &mut AnyConnection, ids: &[String]) -> QueryResult<usize> {
-    delete(usage_logs::table.filter(usage_logs::id.eq_any(ids))).execute(conn)
-}
-
-/// Deletes the ledger's lines of usage rows; each as (account, amount).
-pub(crate) fn delete_usage_entries(
-    conn: &mut AnyConnection,
-    ids: &[String],
-) -> QueryResult<Vec<(AccountId, NanoUsd)>> {
-    match conn {
-        // The planner has no samples of the column, which would be copies of what is erased, and
-        // takes a list of names for half of the table. Names of one time lie close together, in the
-        // database's own order.
-        AnyConnection::Postgres(conn) => {
-            let lines: Vec<DeletedEntry> = diesel::sql_query(
-                "DELETE FROM ledger_entries
-                 WHERE kind = 'usage' AND reference = ANY($1)
-                 AND reference BETWEEN (SELECT min(name) FROM unnest($1) AS name)
-                                   AND (SELECT max(name) FROM unnest($1) AS name)
-                 RETURNING account_id, amount_nanousd",
-            )
-            .bind::<Array<Text>, _>(ids)
-            .get_results(conn)?;
-            Ok(lines.into_iter().map(|line| (line.account_id, line.amount_nanousd)).collect())
-        }
-        AnyConnection::Sqlite(conn) => {
-            let lines = ledger_entries::kind
-                .eq(EntryKind::Usage)
-                .and(ledger_entries::reference.eq_any(ids));
-            delete(ledger_entries::table.filter(lines))
-                .returning((ledger_entries::account_id, ledger_entries::amount_nanousd))
-                .get_results(conn)
-        }
-    }
-}
-
-/// A ledger line that has gone.
-#[derive(QueryableByName)]
-struct DeletedEntry {
-    #[diesel(sql_type = BigInt)]
-    account_id: AccountId,
-    #[diesel(sql_type = BigInt)]
-    amount_nanousd: NanoUsd,
-}
-
-/// Adds (account, amount) to the accounts' carry-forwards, which begin with the first
-/// addition.
-pub(crate) fn carry_forward(
-    conn: &mut AnyConnection,
-    sums: &[(AccountId, NanoUsd)],
-    now: UnixMillis,
-) -> QueryResult<()> {
-    use ledger_entries as entries;
-    match conn {
-        // One round trip, however many accounts there are.
-        AnyConnection::Postgres(conn) => {
-            let (account_ids, amounts): (Vec<AccountId>, Vec<NanoUsd>) =
-                sums.iter().copied().unzip();
-            diesel::sql_query(
-                "INSERT INTO ledger_entries (account_id, kind, reference, amount_nanousd,
-                    created_at)
-                 SELECT added.id, 'carry_forward', added.id::text, added.amount, $3
-                 FROM unnest($1, $2) AS added (id, amount)
-                 ON CONFLICT (kind, reference) DO UPDATE
-                 SET amount_nanousd = ledger_entries.amount_nanousd + excluded.amount_nanousd,
-                     created_at = excluded.created_at",
-            )
-            .bind::<Array<BigInt>, _>(account_ids)
-            .bind::<Array<BigInt>, _>(amounts)
-            .bind::<BigInt, _>(now)
-            .execute(conn)?;
-        }
-        AnyConnection::Sqlite(conn) => {
-            for (account_id, amount_nanousd) in sums {
-                diesel::insert_into(entries::table)
-                    .values((
-                        entries::account_id.eq(account_id),
-                        entries::kind.eq(EntryKind::CarryForward),
-                        entries::reference.eq(account_id.0.to_string()),
-                        entries::amount_nanousd.eq(amount_nanousd),
-                        entries::created_at.eq(now),
-                    ))
-                    .on_conflict((entries::kind, entries::reference))
-                    .do_update()
-                    .set((
-                        entries::amount_nanousd.eq(entries::amount_nanousd + amount_nanousd),
-                        entries::created_at.eq(now),
-                    ))
-                    .execute(conn)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Something that is of no use any more once its time is up.

@@ -7,7 +7,6 @@ use actix::Message;
 
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
-use crate::domain::money::MoneyError;
 use crate::telemetry::Causes;
 
 /// Work that a node does now and then. Each run has an instance of its own.
@@ -78,9 +77,6 @@ pub enum JobError {
     /// Storage.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// A sum left 64 bits.
-    #[error("a carry-forward would not fit its column")]
-    Amount(#[from] MoneyError),
 }
 
 impl From<diesel::result::Error> for JobError {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::job::{Batch, Job, JobError};
-use super::pacer::{self, Pacer};
+use super::pacer::{BatchTime, Pacer};
 use super::plan::Plan;
 use crate::context::AppContext;
 use crate::db::models::outbox::{self, NewMail};
@@ -35,21 +35,24 @@ impl Job for Notices {
 
     /// Puts the next ones in, of the oldest version that has notices left.
     fn step(&mut self, conn: &mut AnyConnection, now: UnixMillis) -> Result<Batch, JobError> {
-        let began = Instant::now();
         let size = self.pacer.size();
-        let put = transaction::write(conn, |conn| {
-            let Some(row) = rows::next_to_notice(conn)? else { return Ok(None) };
-            Ok::<_, DbError>(Some((row.kind, put(conn, &row, size, now)?)))
+        let (put, locked_at, worked) = transaction::write(conn, |conn| {
+            let locked_at = Instant::now();
+            let put = match rows::next_to_notice(conn)? {
+                None => None,
+                Some(row) => Some((row.kind, put(conn, &row, size, now)?)),
+            };
+            Ok::<_, DbError>((put, locked_at, locked_at.elapsed()))
         })?;
-        let took = began.elapsed();
-        self.pacer.note(took);
+        let held = locked_at.elapsed();
+        let rest = self.pacer.note(conn, BatchTime { worked, held });
         if let Some((kind, mails)) = put {
             self.metrics.policies.count_notices(kind.as_str(), mails);
         }
         Ok(Batch {
             rows: put.map_or(0, |(_, mails)| mails),
-            held: took,
-            rest: pacer::rest_after(conn, took),
+            held,
+            rest,
             is_last: put.is_none(),
             ..Batch::default()
         })

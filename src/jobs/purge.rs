@@ -1,22 +1,24 @@
 //! The job that deletes what is over: usage rows first, then leftovers.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::job::{Batch, Job, JobError};
-use super::pacer::{self, Pacer};
+use super::pacer::{self, BatchTime, Pacer};
 use super::plan::Plan;
 use super::retention::Cutoffs;
 use crate::context::AppContext;
-use crate::db::books::Busy;
-use crate::db::retention::{self as rows, Expirable};
-use crate::db::{AnyConnection, DbError, books, transaction};
+use crate::db::retention::{self as rows, DeletedUsage, Expirable, UsageRange};
+use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::AccountId;
-use crate::domain::money::NanoUsd;
 
 /// Leftovers of each kind that go in one batch.
 const LEFTOVERS_AT_ONCE: i64 = 200;
+/// Rows after which the purge copies SQLite's log itself, some 4,000 pages: the pages of the
+/// indexes by account are written again and again, and copied once. Well before the commits of
+/// others would have to (`db::pool`).
+const ROWS_OF_LOG: usize = 2000;
+/// How long it waits for a reader who keeps a long log in use.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 /// A purge under way.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Purge {
     /// are looked for from there on, and not among the places of those that have gone, which
     /// PostgreSQL's index keeps until it is vacuumed.
     from: Option<UnixMillis>,
+    /// Rows that went since the log was copied.
+    unlogged: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +52,20 @@ impl Purge {
     /// A purge of what is over by `limits`.
     #[must_use]
     pub fn new(limits: Cutoffs) -> Self {
-        Self { limits, pacer: Pacer::default(), stage: PurgeStage::Usage, from: None }
+        Self { limits, pacer: Pacer::default(), stage: PurgeStage::Usage, from: None, unlogged: 0 }
     }
 
-    /// Deletes a batch of usage rows; with how many went, and how long others could not write.
-    fn usage(&mut self, conn: &mut AnyConnection) -> Result<(usize, Duration), JobError> {
-        let size = self.pacer.size();
-        let deleted = usage(conn, &self.limits, self.from, size)?;
-        if usize::try_from(size).is_ok_and(|size| deleted.found < size) {
+    /// Deletes a batch of usage rows.
+    fn usage(&mut self, conn: &mut AnyConnection) -> Result<Batch, JobError> {
+        self.pacer.look(rows::newest_exchange(conn)?, Instant::now());
+        let range = UsageRange {
+            from: self.from,
+            before: self.limits.usage_before,
+            limit: self.pacer.size(),
+            now: self.limits.now,
+        };
+        let UsageBatch { deleted, time } = usage(conn, &range)?;
+        if usize::try_from(range.limit).is_ok_and(|size| deleted.found < size) {
             // Rows from before the last place are looked for once more.
             if self.from.take().is_none() {
                 self.stage = PurgeStage::Leftovers;
@@ -63,8 +73,35 @@ impl Purge {
         } else {
             self.from = deleted.last;
         }
-        self.pacer.note(deleted.worked);
-        Ok((deleted.rows, deleted.held))
+        let mut rest = self.pacer.note(conn, time);
+        self.unlogged = self.unlogged.saturating_add(deleted.rows);
+        if self.unlogged >= ROWS_OF_LOG {
+            if rows::shorten_log(conn)? {
+                rest = rest.max(LOG_PAUSE);
+            } else {
+                self.unlogged = 0;
+            }
+        }
+        Ok(Batch {
+            rows: deleted.rows,
+            deleted: vec![("usage_logs", deleted.rows)],
+            held: time.held,
+            rest,
+            ..Batch::default()
+        })
+    }
+
+    /// Deletes a batch of leftovers.
+    fn leftovers(&mut self, conn: &mut AnyConnection) -> Result<Batch, JobError> {
+        let began = Instant::now();
+        let deleted = leftovers(conn, &self.limits)?;
+        let held = began.elapsed();
+        let rows = deleted.iter().map(|(_, rows)| *rows).sum();
+        if rows == 0 {
+            self.stage = PurgeStage::Done;
+        }
+        let (rest, is_last) = (pacer::rest_after(conn, held), rows == 0);
+        Ok(Batch { rows, deleted, held, rest, is_last, ..Batch::default() })
     }
 }
 
@@ -72,85 +109,29 @@ impl Job for Purge {
     const NAME: &'static str = "purge";
 
     fn step(&mut self, conn: &mut AnyConnection, _: UnixMillis) -> Result<Batch, JobError> {
-        let began = Instant::now();
-        let mut held = None;
-        let deleted = match self.stage {
-            PurgeStage::Usage => {
-                let (rows, usage_held) = self.usage(conn)?;
-                held = Some(usage_held);
-                vec![("usage_logs", rows)]
-            }
-            PurgeStage::Leftovers => {
-                let deleted = leftovers(conn, &self.limits)?;
-                if deleted.iter().all(|(_, rows)| *rows == 0) {
-                    self.stage = PurgeStage::Done;
-                }
-                deleted
-            }
-            PurgeStage::Done => Vec::new(),
-        };
-        let took = began.elapsed();
-        Ok(Batch {
-            rows: deleted.iter().map(|(_, rows)| *rows).sum(),
-            deleted,
-            held: held.unwrap_or(took),
-            rest: pacer::rest_after(conn, took),
-            is_last: self.stage == PurgeStage::Done,
-            ..Batch::default()
-        })
+        match self.stage {
+            PurgeStage::Usage => self.usage(conn),
+            PurgeStage::Leftovers => self.leftovers(conn),
+            PurgeStage::Done => Ok(Batch { is_last: true, ..Batch::default() }),
+        }
     }
 }
 
 /// What a batch of usage rows came to.
-#[derive(Default)]
-struct Deleted {
-    /// How many were there to go; fewer than were asked for means that none are left.
-    found: usize,
-    /// How many of them went here, and not on another node meanwhile.
-    rows: usize,
-    /// When the last of them was made.
-    last: Option<UnixMillis>,
-    /// How long others could not write, without the commit, which takes as long for few rows as for
-    /// many: on a disk that is slow to sync no size would ever be small enough.
-    worked: Duration,
-    /// The same with the commit. Neither the search nor the wait for one's turn is in it.
-    held: Duration,
+struct UsageBatch {
+    deleted: DeletedUsage,
+    time: BatchTime,
 }
 
-/// Deletes one batch of old usage rows, at most `size`, with their ledger lines, whose sum becomes
-/// part of each account's one carry-forward. Balances are not touched, and the books balance before
-/// and after.
-fn usage(
-    conn: &mut AnyConnection,
-    limits: &Cutoffs,
-    from: Option<UnixMillis>,
-    size: i64,
-) -> Result<Deleted, JobError> {
-    let old = rows::old_usage(conn, (from, limits.usage_before), size)?;
-    if old.is_empty() {
-        return Ok(Deleted::default());
-    }
-    let mut account_ids: Vec<AccountId> = old.iter().map(|row| row.account_id).collect();
-    account_ids.sort_unstable();
-    account_ids.dedup();
-    let last = old.last().map(|row| row.created_at);
-    let ids: Vec<String> = old.into_iter().map(|row| row.id).collect();
-    let (rows, since, worked) = transaction::write(conn, |conn| {
-        let since = Instant::now();
-        // Whoever settles for these accounts waits, so that no line is changed while it goes.
-        books::lock(conn, &account_ids, Busy::Wait)?;
-        let mut sums: BTreeMap<AccountId, NanoUsd> = BTreeMap::new();
-        for (account_id, amount) in rows::delete_usage_entries(conn, &ids)? {
-            let sum = sums.entry(account_id).or_insert(NanoUsd::ZERO);
-            *sum = sum.plus(amount)?;
-        }
-        let sums: Vec<_> = sums.into_iter().collect();
-        rows::carry_forward(conn, &sums, limits.now)?;
-        // Another node may have come first.
-        let rows = rows::delete_usage(conn, &ids)?;
-        Ok::<_, JobError>((rows, since, since.elapsed()))
+/// Deletes one batch of old usage rows, in a transaction of its own.
+fn usage(conn: &mut AnyConnection, range: &UsageRange) -> Result<UsageBatch, DbError> {
+    let (deleted, worked) = transaction::write(conn, |conn| {
+        let deleted = rows::delete_usage(conn, range)?;
+        let worked = deleted.locked_at.map(|since| since.elapsed()).unwrap_or_default();
+        Ok::<_, DbError>((deleted, worked))
     })?;
-    Ok(Deleted { found: ids.len(), rows, last, worked, held: since.elapsed() })
+    let held = deleted.locked_at.map(|since| since.elapsed()).unwrap_or_default();
+    Ok(UsageBatch { deleted, time: BatchTime { worked, held } })
 }
 
 /// Deletes one batch of leftovers; says how many of each kind went. All zero means that none are
