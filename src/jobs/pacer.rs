@@ -27,8 +27,9 @@ struct BatchAllowance {
 
 impl BatchAllowance {
     /// On `SQLite`, whose one writer everybody waits for. A commit writes a page or two for each
-    /// row and takes longer than the work. Somebody who meets a lock looks again after 1 ms, then 2,
-    /// then 5 and so on: alone too, a rest has to be as long as the pause between two looks.
+    /// row and takes longer than the work. Somebody who meets a lock looks again after 1 ms,
+    /// then 2, then 5 and so on: alone too, a rest has to be as long as the pause between two
+    /// looks.
     const fn sqlite(is_alone: bool) -> Self {
         let long = Duration::from_millis(5);
         if is_alone {
@@ -40,7 +41,7 @@ impl BatchAllowance {
 
     /// On PostgreSQL, where only those wait whose accounts are in the batch, and are woken.
     const fn postgres(is_alone: bool) -> Self {
-        let work = Duration::from_millis(if is_alone { 20 } else { 5 });
+        let work = Duration::from_millis(if is_alone { 40 } else { 5 });
         Self { work, work_max: work, rest_factor: if is_alone { 0 } else { 1 } }
     }
 

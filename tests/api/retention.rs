@@ -8,6 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use sluice::db::AnyConnection;
 use sluice::db::models::chores;
+use sluice::db::retention::newest_exchange;
 use sluice::db::schema::{accounts, api_keys, ledger_entries, usage_logs};
 use sluice::domain::clock::UnixMillis;
 use sluice::jobs::compaction::Compaction;
@@ -286,6 +287,64 @@ fn p9_of_two_purges_at_once_each_row_goes_with_one() {
     assert_eq!(usage_logs::table.count().get_result::<i64>(first).unwrap(), 0);
     assert_eq!(balances(first), before);
     verify_books(first);
+}
+
+/// Names need not sort as times do, and many rows may be of one moment.
+#[test]
+fn p9_the_oldest_rows_go_first_and_a_purge_that_was_killed_is_continued() {
+    const ROWS: i64 = 1000;
+    const MOMENTS: i64 = ROWS / 40;
+    let builder = Builder::new().upstream("primary", Upstream::nowhere());
+    let mut conn = builder.migrated();
+    crate::support::app::open_account(&mut conn, "1");
+    let uses: Vec<Use> =
+        (0..ROWS).rev().map(|row| Use { at: row % MOMENTS, account: 0, cost: row }).collect();
+    write(&mut conn, &uses);
+    let before = balances(&mut conn);
+    for killed in 0..5 {
+        let mut purge = purge_before(MOMENTS - 1);
+        for _ in 0..killed {
+            purge.step(&mut conn, NOW).unwrap();
+        }
+        drop(purge);
+        verify_books(&mut conn);
+        assert_eq!(balances(&mut conn), before);
+        let left: Vec<i64> = times(&mut conn);
+        let mut youngest: Vec<i64> = uses.iter().map(|one| one.at).collect();
+        youngest.sort_unstable();
+        assert_eq!(left, youngest.split_off(youngest.len() - left.len()));
+    }
+    assert!(times(&mut conn).len() < uses.len());
+    to_the_end(purge_before(MOMENTS - 1), &mut conn);
+    assert_eq!(times(&mut conn), [MOMENTS - 1; 40]);
+    assert_eq!(balances(&mut conn), before);
+    verify_books(&mut conn);
+}
+
+/// When the rows that are left were made.
+fn times(conn: &mut AnyConnection) -> Vec<i64> {
+    let rows = usage_logs::table.order(usage_logs::created_at);
+    rows.select(usage_logs::created_at).load(conn).unwrap()
+}
+
+/// A purge takes more at once while nobody else uses the database, through whichever node.
+#[test]
+fn p9_a_purge_sees_who_uses_the_database() {
+    let builder = Builder::new().upstream("primary", Upstream::nowhere());
+    let mut conn = builder.migrated();
+    assert_eq!(newest_exchange(&mut conn).unwrap(), None);
+    write_short(&mut conn, 2);
+    let settled = newest_exchange(&mut conn).unwrap().unwrap();
+    conn.batch_execute(
+        "INSERT INTO reservations
+             (id, account_id, api_key_id, node_id, amount_nanousd, record, created_at)
+         SELECT 'req_1', account_id, id, 'node', 0, '{}', 0 FROM api_keys",
+    )
+    .unwrap();
+    let open = newest_exchange(&mut conn).unwrap().unwrap();
+    assert!(open > settled, "{open} after {settled}");
+    conn.batch_execute("DELETE FROM reservations").unwrap();
+    assert_eq!(newest_exchange(&mut conn).unwrap(), Some(settled));
 }
 
 /// The alarm rings each day, and by default a compaction is due each week.
