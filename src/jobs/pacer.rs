@@ -19,7 +19,7 @@ const SIZES: (i64, i64) = (16, 4096);
 struct BatchAllowance {
     /// For how long a batch may work under its lock, beside its commit.
     work: Duration,
-    /// The same where a commit takes long enough that it would be a quarter of it.
+    /// The same where a commit takes more than three times as long as that.
     work_max: Duration,
     /// Rests are as many times as long as others could not write.
     rest_factor: u32,
@@ -35,7 +35,7 @@ impl BatchAllowance {
         if is_alone {
             Self { work: long, work_max: long, rest_factor: 1 }
         } else {
-            Self { work: Duration::from_millis(1), work_max: long, rest_factor: 4 }
+            Self { work: Duration::from_millis(1), work_max: long, rest_factor: 3 }
         }
     }
 
@@ -55,7 +55,7 @@ impl BatchAllowance {
     /// For how long a batch may work whose commit takes so long. On a disk that is slow to sync a
     /// commit takes as long for few rows as for many, and no size would ever be small enough.
     fn work_beside(self, commit: Duration) -> Duration {
-        self.work.max(commit / 4).min(self.work_max)
+        self.work.max(commit / 3).min(self.work_max)
     }
 }
 
@@ -160,7 +160,7 @@ mod tests {
     fn a_slow_sync_allows_longer_work_up_to_a_limit() {
         let allowed = BatchAllowance::sqlite(false);
         assert_eq!(allowed.work_beside(2 * MS), MS);
-        assert_eq!(allowed.work_beside(12 * MS), 3 * MS);
+        assert_eq!(allowed.work_beside(12 * MS), 4 * MS);
         assert_eq!(allowed.work_beside(Duration::from_secs(1)), 5 * MS);
     }
 
@@ -173,7 +173,7 @@ mod tests {
             pacer.look(Some(newest.to_owned()), start + Duration::from_secs(secs));
         };
         look(&mut pacer, "req_1", 0);
-        assert_eq!(pacer.note(&conn, quick), 16 * MS);
+        assert_eq!(pacer.note(&conn, quick), 12 * MS);
         let beside = pacer.size();
         look(&mut pacer, "req_1", 9);
         assert_eq!(pacer.size(), beside);
@@ -182,8 +182,8 @@ mod tests {
         assert!(pacer.size() > beside);
         look(&mut pacer, "req_2", 11);
         assert_eq!(pacer.size(), beside);
-        assert_eq!(pacer.note(&conn, quick), 16 * MS);
+        assert_eq!(pacer.note(&conn, quick), 12 * MS);
         look(&mut pacer, "req_2", 20);
-        assert_eq!(pacer.note(&conn, quick), 16 * MS);
+        assert_eq!(pacer.note(&conn, quick), 12 * MS);
     }
 }
