@@ -7,11 +7,11 @@ use crate::db::AnyConnection;
 
 /// For how long nobody may have used the database until a job counts as alone with it.
 const ALONE_AFTER: Duration = Duration::from_secs(10);
-/// And no rest is shorter than this.
+/// No rest is shorter than this.
 const REST_MIN: Duration = Duration::from_millis(1);
 /// Rows in the first batch.
 const FIRST_SIZE: i64 = 32;
-/// At least and at most.
+/// Rows in a batch, at least and at most.
 const SIZES: (i64, i64) = (16, 4096);
 
 /// What batches may take, on one database and beside others or alone.
