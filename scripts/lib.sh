@@ -275,18 +275,22 @@ start_anvil() {
 # open_chain: puts a token and price feeds on the chain of `start_anvil`; sets `chains`, which `start_sluice` uses.
 open_chain() { chains=$(SLUICE_RPC_URL=$anvil_url tests/wallets/node open.mjs); }
 
-# build_sluice: builds the program as `SLUICE_PROFILE` says, dev or release, and copies it to where the unprivileged
-# user can run it, whatever folder the clone is in.
+# build_sluice [EXAMPLE]: builds the program as `SLUICE_PROFILE` says, dev or release, and an example of the package
+# with it, and copies them to where the unprivileged user can run them, whatever folder the clone is in. Where
+# `SLUICE_BINARY` names a program that is built already, that one is taken.
 build_sluice() {
-    local profile=${SLUICE_PROFILE:-release} folder
+    local profile=${SLUICE_PROFILE:-release} folder built example=${1:-}
     case $profile in
     dev) folder=debug ;;
     release) folder=release ;;
     *) die "SLUICE_PROFILE is dev or release, not $profile" ;;
     esac
     need_build_tools
-    cargo build --locked --profile "$profile" --bin sluice
-    install -m 755 "${CARGO_TARGET_DIR:-$root/target}/$folder/sluice" "$run_dir/sluice"
+    built=${CARGO_TARGET_DIR:-$root/target}/$folder
+    [[ -n ${SLUICE_BINARY:-} ]] || cargo build --locked --profile "$profile" --bin sluice
+    [[ -z $example ]] || cargo build --locked --profile "$profile" --example "$example"
+    install -m 755 "${SLUICE_BINARY:-$built/sluice}" "$run_dir/sluice"
+    [[ -z $example ]] || install -m 755 "$built/examples/$example" "$run_dir/$example"
 }
 
 # start_sandbox: the upstream emulator, with prompt caches if `sandbox_caches` says `--caches`; sets `sandbox_url` and `upstream`, which `start_sluice` uses.

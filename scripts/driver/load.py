@@ -1,13 +1,11 @@
-"""Requests by HTTP at a high rate, over connections that read no more of an answer than its end."""
+"""Requests of the Messages API as bytes, and where an answer ends that is not read otherwise."""
 
-import asyncio
 import json
-import socket
 import time
 
 
 class Load:
-    """What one test sends, and how much came back."""
+    """What one test sends."""
 
     def __init__(self, relay, key, script, prompt="Hello", stream=True, upstream="sandbox"):
         body = json.dumps(
@@ -22,11 +20,11 @@ class Load:
         head = (
             f"POST /v1/messages HTTP/1.1\r\nhost: {relay.host}:{relay.port}\r\nx-api-key: {key}\r\n"
             "anthropic-version: 2023-06-01\r\ncontent-type: application/json\r\n"
+            f"{''.join(f'{line}' + chr(13) + chr(10) for line in relay.headers)}"
             f"content-length: {len(body)}\r\n\r\n"
         )
         self.relay = relay
         self.request = head.encode() + body
-        self.events = 0
 
 
 class Answer:
@@ -60,92 +58,6 @@ class Answer:
             # The sandbox ends lines with LF, so that only the last chunk looks like this.
             self.tail = (self.tail + data)[-5:]
             self.is_over = self.tail == b"0\r\n\r\n"
-
-
-class Client(asyncio.Protocol):
-    """A connection that makes its load's request as often as it is told, one after another."""
-
-    @classmethod
-    async def connect(cls, load):
-        loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(cls, load.relay.host, load.relay.port)
-        client.load = load
-        return client
-
-    def connection_made(self, transport):
-        self.transport = transport
-        self.answer = self.began = self.ended = None
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def send(self):
-        loop = asyncio.get_running_loop()
-        self.answer, self.began, self.ended = Answer(), loop.create_future(), loop.create_future()
-        self.transport.write(self.load.request)
-
-    def data_received(self, data):
-        self.load.events += data.count(b"event: ")
-        try:
-            self.answer.feed(data)
-        except RuntimeError as error:
-            self.fail(error)
-            return
-        if self.answer.has_body and not self.began.done():
-            self.began.set_result(None)
-        if self.answer.is_over:
-            self.ended.set_result(None)
-
-    def connection_lost(self, error):
-        self.fail(RuntimeError(f"the connection was closed early: {error}"))
-
-    def fail(self, error):
-        for future in (self.began, self.ended):
-            if future and not future.done():
-                future.set_exception(error)
-                future.exception()  # whoever awaits it still sees it
-
-
-async def ask(load, requests, concurrent, rest=0.3):
-    """Makes so many requests over so many connections, and awaits every answer's end."""
-    left = iter(range(requests))
-
-    async def one_connection():
-        client = await Client.connect(load)
-        for _ in left:
-            client.send()
-            await client.ended
-        client.transport.abort()
-
-    await asyncio.gather(*(one_connection() for _ in range(min(concurrent, requests))))
-    # What a relay does after the last byte belongs to the bill too.
-    await asyncio.sleep(rest)
-
-
-async def opened(load, count):
-    """So many streams that have begun; the caller closes them."""
-    clients = []
-    while len(clients) < count:
-        batch = [await Client.connect(load) for _ in range(min(50, count - len(clients)))]
-        for client in batch:
-            client.send()
-        await asyncio.gather(*(client.began for client in batch))
-        clients += batch
-    return clients
-
-
-async def closed(clients):
-    for client in clients:
-        client.transport.abort()
-    await asyncio.sleep(1)
-
-
-async def opened_out_of_step(load, count):
-    """The same, with the events of each stream at another moment than its neighbours'."""
-    clients = [await Client.connect(load) for _ in range(count)]
-    for client in clients:
-        client.send()
-        await asyncio.sleep(0.0021)
-    await asyncio.gather(*(client.began for client in clients))
-    return clients
 
 
 def time_to_first_byte(wire, request):

@@ -3,27 +3,50 @@
 import re
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 MIB = 1 << 20
 
 
-class Relay:
-    """A process that listens at an address, with the children it works with."""
+class Processes:
+    """A process and all its descendants."""
 
-    def __init__(self, name, value):
-        url, pid = value.rsplit(",", 1)
-        self.name = name
-        self.host, port = url.removeprefix("http://").split(":")
-        self.port = int(port)
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        self.pids = [int(pid), *map(int, children)]
+    def __init__(self, pid):
+        self.pid = int(pid)
+        # What each had spent when it was last seen: some end meanwhile.
+        self.spent = {}
+
+    @property
+    def pids(self):
+        found = [self.pid]
+        for pid in found:
+            try:
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            except FileNotFoundError:
+                continue
+            found += map(int, children.split())
+        return found
 
     def cpu(self):
         """Seconds of processor time so far, of all threads, those that ended included."""
-        # The clock that clock_getcpuclockid(3) would name: nanoseconds, where /proc/PID/stat has
-        # ticks.
-        return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.pids)
+        for pid in self.pids:
+            # The clock that clock_getcpuclockid(3) would name: nanoseconds, where /proc/PID/stat
+            # has ticks.
+            with suppress(OSError):
+                self.spent[pid] = time.clock_gettime(~pid << 3 | 2)
+        return sum(self.spent.values())
+
+
+class Relay(Processes):
+    """Processes that listen at an address; requests to it carry these headers."""
+
+    def __init__(self, name, value, key=None, headers=()):
+        url, pid = value.rsplit(",", 1)
+        super().__init__(pid)
+        self.name, self.key, self.headers = name, key, headers
+        self.host, port = url.removeprefix("http://").split(":")
+        self.port = int(port)
 
     def memory(self):
         """Bytes resident; what several processes share counts in parts, as far as we may see it."""
