@@ -13,7 +13,7 @@ from pathlib import Path
 from driver.bench import Bench
 from driver.endurance import Stalled, many_streams
 from driver.generator import Generator
-from driver.postgres import Statements, split_of_call
+from driver.postgres import Statements, call_alone, split_of_call
 from driver.relay import Kernel, Processes, Relay
 from driver.sizes import SIZES
 
@@ -33,7 +33,15 @@ TESTS = [
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "test", choices=[*TESTS, "large_body", "postgres", "many_streams", "stalled"]
+        "test",
+        choices=[
+            *TESTS,
+            "large_body",
+            "postgres",
+            "postgres_statements",
+            "many_streams",
+            "stalled",
+        ],
     )
     parser.add_argument("--size", choices=SIZES, required=True)
     parser.add_argument(
@@ -69,8 +77,10 @@ def measure(options):
         case "large_body":
             figures = bench.large_body(Relay("direct", options.upstream, "direct"))
         case "postgres":
-            database = Processes(options.database_pid)
-            figures = split_of_call(bench, database, Statements(options.database))
+            figures = split_of_call(bench, Processes(options.database_pid))
+            Statements(options.database).count_from_now_on()
+        case "postgres_statements":
+            figures = call_alone(bench, Statements(options.database))
         case test:
             figures = getattr(bench, test)()
     return figures, bench.failed

@@ -277,7 +277,7 @@ open_chain() { chains=$(SLUICE_RPC_URL=$anvil_url tests/wallets/node open.mjs); 
 
 # build_sluice [EXAMPLE]: builds the program as `SLUICE_PROFILE` says, dev or release, and an example of the package
 # with it, and copies them to where the unprivileged user can run them, whatever folder the clone is in. Where
-# `SLUICE_BINARY` names a program that is built already, that one is taken.
+# `SLUICE_BUILT` names a folder like `target/release`, what is built there is taken.
 build_sluice() {
     local profile=${SLUICE_PROFILE:-release} folder built example=${1:-}
     case $profile in
@@ -286,10 +286,9 @@ build_sluice() {
     *) die "SLUICE_PROFILE is dev or release, not $profile" ;;
     esac
     need_build_tools
-    built=${CARGO_TARGET_DIR:-$root/target}/$folder
-    [[ -n ${SLUICE_BINARY:-} ]] || cargo build --locked --profile "$profile" --bin sluice
-    [[ -z $example ]] || cargo build --locked --profile "$profile" --example "$example"
-    install -m 755 "${SLUICE_BINARY:-$built/sluice}" "$run_dir/sluice"
+    built=${SLUICE_BUILT:-${CARGO_TARGET_DIR:-$root/target}/$folder}
+    [[ -n ${SLUICE_BUILT:-} ]] || cargo build --locked --profile "$profile" --bin sluice ${example:+--example "$example"}
+    install -m 755 "$built/sluice" "$run_dir/sluice"
     [[ -z $example ]] || install -m 755 "$built/examples/$example" "$run_dir/$example"
 }
 

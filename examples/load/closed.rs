@@ -23,7 +23,7 @@ pub(crate) async fn run(target: &Target, connections: usize, requests: usize) ->
     for _ in 0..connections.min(requests) {
         workers.spawn(work(target.clone(), Arc::clone(&started), requests));
     }
-    let mut times = Vec::with_capacity(requests);
+    let mut times = Vec::new();
     while let Some(done) = workers.join_next().await {
         times.extend(done??);
     }

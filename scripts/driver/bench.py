@@ -17,8 +17,6 @@ CONNECTIONS = 32
 # What a test must finish. The others are measured beside it, and may fail.
 MEASURED = ("nginx", "sluice")
 STREAM = "text;events=20;bytes=20"
-# A request body of just the most that Sluice takes by default.
-LARGE_BODY_BYTES = 32 * MIB
 
 
 class Bench:
@@ -265,44 +263,47 @@ class Bench:
         }
 
     def large_body(self, direct):
-        """Milliseconds that Sluice adds to requests of the largest body that it takes, beside the
-        same to the upstream itself; and the latency of small calls meanwhile.
+        """Milliseconds that relays add to requests of the largest body that Sluice takes, beside
+        the same to the upstream itself; and the latency of small calls meanwhile.
         """
         sluice = self.relay("sluice")
         small = Load(sluice, sluice.key, STREAM, stream=False)
         rate, seconds = self.size["open_rate"], self.size["open_seconds"]
         alone = self.generator.open(small, rate, seconds)["whole_us"]["p99"]
-        figures = {"small_call_p99_ms": {"alone": alone / 1000}}
-        for shape, prompt in large_prompts():
-            figures[f"large_{shape}_ms"] = added = {}
-            loads = {relay.name: large_load(relay, prompt) for relay in (direct, sluice)}
-            for name, load in loads.items():
-                times = [
-                    self.generator.closed(load, 1, 1)["whole_us"]["p50"]
-                    for _ in range(self.size["large_bodies"])
-                ]
-                added[name] = statistics.median(times) / 1000
-            added["added"] = added["sluice"] - added["direct"]
-            for name, beside in (("sluice", "beside"), ("direct", "beside_direct")):
+        beside = {"alone": alone / 1000}
+        figures = {"small_call_p99_ms": beside}
+        body_bytes = self.size["large_mib"] * MIB
+        for shape, prompt in large_prompts(body_bytes):
+            relays = (direct, self.relay("nginx"), sluice)
+            loads = {relay.name: large_load(relay, prompt, body_bytes) for relay in relays}
+            times = {name: [] for name in loads}
+            for _ in range(self.size["large_bodies"]):
+                for name, load in loads.items():
+                    times[name].append(self.generator.closed(load, 1, 1)["whole_us"]["p50"] / 1000)
+            whole = {name: statistics.median(each) for name, each in times.items()}
+            figures[f"large_{shape}_ms"] = whole
+            figures[f"large_{shape}_added_ms"] = {
+                name: whole[name] - whole["direct"] for name in ("nginx", "sluice")
+            }
+            for name in ("sluice", "direct"):
                 with self.generator.repeated(loads[name]):
-                    times = self.generator.open(small, rate, seconds)["whole_us"]
-                figures["small_call_p99_ms"][f"{beside}_{shape}"] = times["p99"] / 1000
+                    meanwhile = self.generator.open(small, rate, seconds)["whole_us"]
+                beside[f"{name}_{shape}"] = meanwhile["p99"] / 1000
         return figures
 
 
-def large_prompts():
+def large_prompts(body_bytes):
     """One long text, and as many short blocks as fit. What is missing to the full size is added."""
     yield "text", "x"
     block = {"type": "text", "text": "x"}
     # As `json.dumps` writes one, with what stands between two.
-    yield "blocks", [block] * ((LARGE_BODY_BYTES - 1000) // 31)
+    yield "blocks", [block] * ((body_bytes - 1000) // 31)
 
 
-def large_load(relay, prompt):
-    """A request of just the size that is allowed: what is missing is a longer text."""
+def large_load(relay, prompt, body_bytes):
+    """A request of just this size: what is missing is a longer text."""
     request = Load(relay, relay.key, STREAM, prompt, stream=False).request
-    size = len(request.split(b"\r\n\r\n", 1)[1])
-    missing = "x" * (LARGE_BODY_BYTES - size)
+    missing = "x" * (body_bytes - len(request.split(b"\r\n\r\n", 1)[1]))
     if isinstance(prompt, str):
         prompt += missing
     else:

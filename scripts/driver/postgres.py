@@ -19,15 +19,10 @@ class Statements:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return done.stdout.strip().split(",")
 
-    def count_from_here(self):
-        """Sessions that begin from now on are counted; a server that runs already is told to."""
+    def count_from_now_on(self):
+        """Sessions that begin from now on are counted."""
         self.ask("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
-        self.ask("ALTER SYSTEM SET pg_stat_statements.track = 'all'")
-        self.ask("SELECT pg_reload_conf()")
-
-    def stop_counting(self):
-        self.ask("ALTER SYSTEM SET pg_stat_statements.track = 'none'")
-        self.ask("SELECT pg_reload_conf()")
+        self.ask("ALTER DATABASE postgres SET pg_stat_statements.track = 'all'")
 
     def so_far(self):
         """(statements, transactions); those that begin and end a transaction are no statements."""
@@ -43,41 +38,39 @@ class Statements:
         return int(statements), int(transactions)
 
 
-def split_of_call(bench, database, statements):
-    """Microseconds of a JSON call in the node and in PostgreSQL, at 48 connections; and what a
-    call alone takes.
-    """
-    sluice, size = bench.relay("sluice"), bench.size
-    load = Load(sluice, sluice.key, "text;events=20;bytes=20", stream=False)
+def split_of_call(bench, database):
+    """Microseconds of a JSON call in the node and in PostgreSQL, at 48 connections."""
+    sluice, nginx, calls = bench.relay("sluice"), bench.relay("nginx"), bench.size["calls"]
+    spent = {"nginx": [], "node": [], "database": []}
     bench.warm(sluice)
-    node, server, nginx = [], [], []
-    for _ in range(size["rounds"]):
+    for _ in range(bench.size["rounds"]):
         before = database.cpu()
-        node.append(bench.cpu_of(sluice, load, size["calls"], 48)[0])
-        server.append((database.cpu() - before) / size["calls"] * 1e6)
-        floor = bench.relay("nginx")
-        beside = Load(floor, floor.key, "text;events=20;bytes=20", stream=False)
-        nginx.append(bench.cpu_of(floor, beside, size["calls"], 48)[0])
-    figures = {
-        "postgres_call_us": {
-            "nginx": statistics.median(nginx),
-            "node": statistics.median(node),
-            "database": statistics.median(server),
-            "rounds": {"node": node, "database": server, "nginx": nginx},
-        }
-    }
-    statements.count_from_here()
-    calls = size["statement_calls"]
-    # Sessions learn of the setting between two statements, and tell of transactions a while later.
-    bench.generator.closed(load, 10, 1)
+        spent["node"].append(bench.cpu_of(sluice, json_call(sluice), calls, 48)[0])
+        spent["database"].append((database.cpu() - before) / calls * 1e6)
+        spent["nginx"].append(bench.cpu_of(nginx, json_call(nginx), calls, 48)[0])
+    medians = {name: statistics.median(each) for name, each in spent.items()}
+    return {"postgres_call_us": medians | {"rounds": spent}}
+
+
+def call_alone(bench, statements):
+    """Statements and transactions of a JSON call, one at a time."""
+    sluice, size = bench.relay("sluice"), bench.size
+    bench.warm(sluice)
+    # Sessions tell of their transactions a while later.
     time.sleep(size["flush_seconds"])
     before = statements.so_far()
-    bench.generator.closed(load, calls, 1)
+    bench.generator.closed(json_call(sluice), size["statement_calls"], 1)
     time.sleep(size["flush_seconds"])
     after = statements.so_far()
-    statements.stop_counting()
-    figures["postgres_alone"] = {
-        name: (later - earlier) / calls
-        for name, earlier, later in zip(("statements", "transactions"), before, after, strict=True)
+    return {
+        "postgres_alone": {
+            name: (later - earlier) / size["statement_calls"]
+            for name, earlier, later in zip(
+                ("statements", "transactions"), before, after, strict=True
+            )
+        }
     }
-    return figures
+
+
+def json_call(relay):
+    return Load(relay, relay.key, "text;events=20;bytes=20", stream=False)
