@@ -28,21 +28,12 @@ TESTS = [
     "commits",
     "open_loop",
 ]
+OTHERS = ["large_body", "postgres", "postgres_statements", "many_streams", "stalled"]
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "test",
-        choices=[
-            *TESTS,
-            "large_body",
-            "postgres",
-            "postgres_statements",
-            "many_streams",
-            "stalled",
-        ],
-    )
+    parser.add_argument("test", choices=[*TESTS, *OTHERS])
     parser.add_argument("--size", choices=SIZES, required=True)
     parser.add_argument(
         "--results", type=Path, required=True, help="JSON file that figures are added to"

@@ -136,7 +136,7 @@ def large_rows(figures, size):
 
 
 def postgres_table(figures):
-    if "postgres_call_us" not in figures:
+    if "postgres_alone" not in figures:
         return None
     call, alone = figures["postgres_call_us"], figures["postgres_alone"]
     rows = [

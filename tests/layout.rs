@@ -56,7 +56,7 @@ const REGISTRY: &str = "\"registry+https://github.com/rust-lang/crates.io-index\
 #[test]
 fn every_file_says_what_it_owns() -> io::Result<()> {
     let mut faults = Vec::new();
-    for (path, text) in rust_files(&["src", "tests", "benches"])? {
+    for (path, text) in rust_files(&["src", "tests", "benches", "examples"])? {
         if !text.starts_with("//! ") {
             faults.push(format!("{} does not open with `//! …`", path.display()));
         }
@@ -68,7 +68,7 @@ fn every_file_says_what_it_owns() -> io::Result<()> {
 #[test]
 fn modules_are_named_files_not_mod_rs() -> io::Result<()> {
     let mut faults = Vec::new();
-    for (path, _) in rust_files(&["src", "tests", "benches"])? {
+    for (path, _) in rust_files(&["src", "tests", "benches", "examples"])? {
         if path.ends_with("mod.rs") {
             faults.push(format!("{}: name it after the module, beside its folder", path.display()));
         }
@@ -81,7 +81,7 @@ fn modules_are_named_files_not_mod_rs() -> io::Result<()> {
 fn files_stay_short_and_shallow() -> io::Result<()> {
     let mut faults = Vec::new();
     let python = files_named(&["scripts", "tests"], "py")?;
-    for (path, text) in rust_files(&["src", "tests", "benches"])?.into_iter().chain(python) {
+    for (path, text) in rust_files(&["src", "tests", "benches", "examples"])?.into_iter().chain(python) {
         let lines = text.lines().count();
         if lines > LINES_MAX {
             faults.push(format!("{} has {lines} lines, over {LINES_MAX}", path.display()));
@@ -97,7 +97,7 @@ fn files_stay_short_and_shallow() -> io::Result<()> {
 #[test]
 fn no_line_is_longer_than_a_hundred_columns() -> io::Result<()> {
     let mut faults = Vec::new();
-    for (path, text) in rust_files(&["src", "tests", "benches"])? {
+    for (path, text) in rust_files(&["src", "tests", "benches", "examples"])? {
         for (line, number) in text.lines().zip(1..) {
             let columns = line.chars().count();
             if columns > COLUMNS_MAX {
