@@ -54,9 +54,8 @@ pub(crate) async fn run(
     Ok(summary(&target.tally, &times, began.elapsed()))
 }
 
-/// How many intervals have passed since the last message: one or more. A timer of the kernel's, on a
-/// thread of its own: the runtime's timers are a millisecond late, which would hide what is
-/// measured.
+/// How many intervals have passed since the last message: one or more. The timer is the kernel's,
+/// on a thread of its own: the runtime's are a millisecond late, which would hide what is measured.
 fn ticks(interval: Duration) -> io::Result<mpsc::UnboundedReceiver<u64>> {
     let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
     let time = Timespec::try_from(interval).map_err(io::Error::other)?;

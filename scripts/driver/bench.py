@@ -179,7 +179,7 @@ class Bench:
             streams = self.share(relay, self.size["held"])
             before = relay.memory()
             with self.generator.held(load, streams):
-                time.sleep(3)
+                time.sleep(self.size["held_seconds"])
                 growth = relay.memory() - before
             ended.append((relay, before, growth, time.monotonic()))
             return growth / streams / 1024

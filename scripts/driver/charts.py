@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-WIDTH, LABELS, RIGHT, STEP = 760, 250, 110, 30
+WIDTH, LABELS, RIGHT, STEP = 760, 230, 150, 30
 STYLE = """
     text { font: 13px system-ui, sans-serif; fill: #24292f }
     .title { font-size: 16px; font-weight: 600 }
@@ -24,7 +24,8 @@ class Panel:
         self.title, self.axis, self.rows, self.is_log = title, axis, rows, is_log
         top = max(max(value, goal or 0) for _, value, _, _, goal in rows)
         bottom = min(value for _, value, _, _, _ in rows)
-        self.low = 10 ** math.floor(math.log10(bottom)) if is_log else 0
+        # The shortest bar is to be seen too.
+        self.low = 10 ** math.floor(math.log10(0.8 * bottom)) if is_log else 0
         self.high = 10 ** math.ceil(math.log10(top)) if is_log else math.ceil(top)
 
     @property
@@ -106,7 +107,10 @@ PEERS = [
 
 def beside_nginx(figures):
     ratios = [(label, figures[name]["ratios"]["sluice"], goal) for name, label, goal in GOALS]
-    rows = [(label, ratio, f"{ratio:.2f} ×", True, goal) for label, ratio, goal in ratios]
+    rows = [
+        (label, ratio, f"{ratio:.2f} × (goal {goal:g} ×)", True, goal)
+        for label, ratio, goal in ratios
+    ]
     return Panel("Sluice's processor time as a multiple of nginx's", "1 = nginx; line: goal", rows)
 
 
