@@ -275,21 +275,25 @@ start_anvil() {
 # open_chain: puts a token and price feeds on the chain of `start_anvil`; sets `chains`, which `start_sluice` uses.
 open_chain() { chains=$(SLUICE_RPC_URL=$anvil_url tests/wallets/node open.mjs); }
 
-# build_sluice [EXAMPLE]: builds the program as `SLUICE_PROFILE` says, dev or release, and an example of the package
-# with it, and copies them to where the unprivileged user can run them, whatever folder the clone is in. Where
-# `SLUICE_BUILT` names a folder like `target/release`, what is built there is taken.
-build_sluice() {
-    local profile=${SLUICE_PROFILE:-release} folder built example=${1:-}
+# build_sluice: builds the program as `SLUICE_PROFILE` says, dev or release, and copies it to where the unprivileged
+# user can run it, whatever folder the clone is in. Where `SLUICE_BUILT` names a folder like `target/release`, what is
+# built there is taken.
+build_sluice() { build_target --bin sluice sluice; }
+
+# build_example NAME: the same with an example of the package.
+build_example() { build_target --example "$1" "examples/$1"; }
+
+# build_target KIND NAME FILE: what is common to both.
+build_target() {
+    local profile=${SLUICE_PROFILE:-release} folder
     case $profile in
     dev) folder=debug ;;
     release) folder=release ;;
     *) die "SLUICE_PROFILE is dev or release, not $profile" ;;
     esac
     need_build_tools
-    built=${SLUICE_BUILT:-${CARGO_TARGET_DIR:-$root/target}/$folder}
-    [[ -n ${SLUICE_BUILT:-} ]] || cargo build --locked --profile "$profile" --bin sluice ${example:+--example "$example"}
-    install -m 755 "$built/sluice" "$run_dir/sluice"
-    [[ -z $example ]] || install -m 755 "$built/examples/$example" "$run_dir/$example"
+    [[ -n ${SLUICE_BUILT:-} ]] || cargo build --locked --profile "$profile" "$1" "$2"
+    install -m 755 "${SLUICE_BUILT:-${CARGO_TARGET_DIR:-$root/target}/$folder}/$3" "$run_dir/$2"
 }
 
 # start_sandbox: the upstream emulator, with prompt caches if `sandbox_caches` says `--caches`; sets `sandbox_url` and `upstream`, which `start_sluice` uses.
