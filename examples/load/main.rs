@@ -70,7 +70,7 @@ enum Mode {
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse()) {
+    match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where standard error is closed, the exit code has to do.
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> io::Result<()> {
+fn run(args: &Args) -> io::Result<()> {
     let target = Target {
         address: args.address,
         request: std::fs::read(&args.request)?.into(),

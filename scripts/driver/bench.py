@@ -176,7 +176,8 @@ class Bench:
                 "text;events=100;bytes=20;output=100;pace_ms=2000",
                 prompt="x" * prompt_bytes,
             )
-            streams = self.share(relay, self.size["held"])
+            # Fewer would not stand out from what a process takes anyway.
+            streams = self.share(relay, self.size["held"], least=200)
             before = relay.memory()
             with self.generator.held(load, streams):
                 time.sleep(self.size["held_seconds"])
