@@ -114,9 +114,19 @@ def beside_nginx(figures):
     return Panel("Sluice's processor time as a multiple of nginx's", "1 = nginx; line: goal", rows)
 
 
+def digits(value):
+    return 1 if value < 100 else 0
+
+
 def beside_peers(figures, name, title):
     rows = [
-        (label, figures[name][relay], f"{figures[name][relay]:,.1f} µs", relay == "sluice", None)
+        (
+            label,
+            figures[name][relay],
+            f"{figures[name][relay]:,.{digits(figures[name][relay])}f} µs",
+            relay == "sluice",
+            None,
+        )
         for relay, label in PEERS
         if relay in figures[name]
     ]
