@@ -5,6 +5,7 @@ mod chains;
 mod clients;
 mod plaintext;
 mod probe;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,8 +48,6 @@ use chains::ChainWatchers;
 const SETTLE: Duration = Duration::from_secs(15);
 /// How often a stop says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// How often it is looked whether the caches of known prompts are over.
-const FORGET: Duration = Duration::from_secs(30);
 /// Descriptors besides those of clients and upstreams: listeners, database, probes, logs.
 const SPARE_DESCRIPTORS: usize = 256;
 
@@ -193,7 +192,8 @@ impl Application {
         let (redirect_address, redirect) = redirect.unzip();
         // Last: where a listener cannot be had, no actor is left behind that has not begun.
         send_mail(&context)?;
-        forget_in_time(&context);
+        upkeep::forget_in_time(&context);
+        upkeep::keep_log_short(&context);
         let probe = probe::start(&context, door, &entrance)?;
         Ok(Self {
             client_address,
@@ -374,23 +374,6 @@ fn raise_descriptor_limit(settings: &config::Server) -> Result<(), StartError> {
         return Err(StartError::Descriptors { streams, idle, needed, limit });
     }
     Ok(())
-}
-
-/// What is known of prompts lives as long as the upstream's caches, whether or not anybody sends
-/// more.
-fn forget_in_time(context: &Arc<AppContext>) {
-    if context.settings.reservation.known_prefixes_max == 0 {
-        return;
-    }
-    let kept = Arc::clone(context);
-    context.tracker.spawn(async move {
-        loop {
-            tokio::select! {
-                () = kept.tracker.draining() => return,
-                () = tokio::time::sleep(FORGET) => kept.holds.forget(kept.clock.now()),
-            }
-        }
-    });
 }
 
 /// Starts the mailer, which then looks for mail by itself.

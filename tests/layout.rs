@@ -81,7 +81,9 @@ fn modules_are_named_files_not_mod_rs() -> io::Result<()> {
 fn files_stay_short_and_shallow() -> io::Result<()> {
     let mut faults = Vec::new();
     let python = files_named(&["scripts", "tests"], "py")?;
-    for (path, text) in rust_files(&["src", "tests", "benches", "examples"])?.into_iter().chain(python) {
+    for (path, text) in
+        rust_files(&["src", "tests", "benches", "examples"])?.into_iter().chain(python)
+    {
         let lines = text.lines().count();
         if lines > LINES_MAX {
             faults.push(format!("{} has {lines} lines, over {LINES_MAX}", path.display()));

@@ -120,8 +120,8 @@ impl AsyncRead for ClientIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // actix reads until nothing is left, up to 128 KiB, and keeps a buffer of what that took for
-        // as long as the connection lives. So it hears after each full buffer that nothing is left.
+        // actix reads until nothing is left, up to 128 KiB, and keeps a buffer of that size for as
+        // long as the connection lives. So it hears after each full buffer that nothing is left.
         if std::mem::take(&mut this.is_buffer_full) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -1,0 +1,51 @@
+//! What a server does now and then of its own accord, beside its jobs: nothing of it is written
+//! down, and nothing depends on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::context::AppContext;
+use crate::db::retention::shorten_log;
+use crate::telemetry::Causes;
+
+/// How often it is looked whether the caches of known prompts are over.
+const FORGET: Duration = Duration::from_secs(30);
+/// Between two copies of SQLite's log.
+const LOG_COPIED: Duration = Duration::from_secs(1);
+
+/// What is known of prompts lives as long as the upstream's caches, whether or not anybody sends
+/// more.
+pub(super) fn forget_in_time(context: &Arc<AppContext>) {
+    if context.settings.reservation.known_prefixes_max == 0 {
+        return;
+    }
+    let kept = Arc::clone(context);
+    context.tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = kept.tracker.draining() => return,
+                () = tokio::time::sleep(FORGET) => kept.holds.forget(kept.clock.now()),
+            }
+        }
+    });
+}
+
+/// Copies SQLite's log into its file while nobody waits for it. Whoever commits does it where the
+/// log has grown long all the same (`wal_autocheckpoint`), and is as much slower.
+pub(super) fn keep_log_short(context: &Arc<AppContext>) {
+    if context.database.sqlite_path().is_none() {
+        return;
+    }
+    let kept = Arc::clone(context);
+    context.tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = kept.tracker.draining() => return,
+                () = tokio::time::sleep(LOG_COPIED) => {}
+            }
+            if let Err(error) = kept.database.run(shorten_log).await {
+                tracing::debug!(error = %Causes(&error), "SQLite's log could not be copied");
+            }
+        }
+    });
+}
