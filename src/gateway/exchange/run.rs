@@ -19,7 +19,7 @@ use crate::upstream::fault::Failure;
 enum Delivery {
     Stream(Box<Relayed>),
     Json(Box<Buffered>),
-    Nothing(Failure, Client),
+    Nothing(Box<Failure>, Client),
 }
 
 unprintable!(Delivery);
@@ -51,7 +51,7 @@ pub(super) async fn run(exchange: Exchange) {
             let answer = Buffered::read(&context, (body, headers), &mut reservation, client);
             Delivery::Json(Box::new(answer))
         }
-        Err(failure) => Delivery::Nothing(failure, client),
+        Err(failure) => Delivery::Nothing(Box::new(failure), client),
     };
 
     // Bill.
@@ -75,7 +75,7 @@ pub(super) async fn run(exchange: Exchange) {
     match delivery {
         Delivery::Stream(relayed) => Box::pin(finish::stream(&context, *relayed, posted)).await,
         Delivery::Json(answer) => finish::json(*answer, posted),
-        Delivery::Nothing(failure, client) => finish::nothing(failure, client),
+        Delivery::Nothing(failure, client) => finish::nothing(*failure, client),
     }
     drop(token);
 }
