@@ -14,7 +14,7 @@ const ELSEWHERE: [(&str, &str, &str); 3] = [
     (
         "cargo build --release",
         "scripts/lib.sh",
-        "cargo build --locked --profile \"$profile\" --bin sluice",
+        "cargo build --locked --profile \"$profile\" \"$1\" \"$2\"",
     ),
 ];
 

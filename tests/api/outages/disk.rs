@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use diesel::connection::SimpleConnection;
 use rlimit::Resource;
 
 use super::{Stage, assert_billed_in_full, end_unpaid, json_answer};
@@ -22,6 +23,9 @@ fn fill_and_give_back(
     let running: Vec<_> = (0..5).map(|_| stage.begin()).collect();
     let json = stage.send(false);
     let json_exchange = stage.upstream.next();
+    // While somebody reads, the log does not begin again where it has room already.
+    let mut reader = stage.process.database.connect();
+    reader.batch_execute("BEGIN; SELECT count(*) FROM accounts").unwrap();
     fill(&stage);
     stage.expect_refusal();
     json_exchange.answer_json(&json_answer());
@@ -30,6 +34,7 @@ fn fill_and_give_back(
     stage.expect_refusal();
     let log = stage.process.log();
     assert!(log.contains("ledger unavailable") && log.contains(reason), "{log}");
+    drop(reader);
     give_back(&stage);
     stage.expect_service();
     assert_billed_in_full(&stage.settled(6, 2));
