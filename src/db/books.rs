@@ -13,7 +13,7 @@ mod postgres;
 mod rows;
 mod sqlite;
 
-use diesel::dsl::{delete, exists, insert_into, update};
+use diesel::dsl::{delete, insert_into, update};
 use diesel::prelude::*;
 
 use super::AnyConnection;
@@ -126,10 +126,12 @@ pub(crate) fn open_reservation(
     reservations::table.find(id).select(ReservationRow::as_select()).first(conn).optional()
 }
 
-/// Whether an exchange is open or settled.
+/// Whether an exchange is open or settled; asked on `SQLite` alone.
 pub(crate) fn has_begun(conn: &mut AnyConnection, id: &str) -> QueryResult<bool> {
-    let (open, settled) = (reservations::table.find(id), usage_logs::table.find(id));
-    diesel::select(exists(open).or(exists(settled))).get_result(conn)
+    match conn {
+        AnyConnection::Postgres(_) => Ok(false),
+        AnyConnection::Sqlite(conn) => sqlite::has_begun(conn, id),
+    }
 }
 
 /// Whether an entry of that kind and reference exists.

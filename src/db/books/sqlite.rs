@@ -15,7 +15,7 @@ use crate::db::schema::{accounts, api_keys, ledger_entries, reservations, usage_
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
-use fixed::{ChangeBalance, ChangeKey, ChangeReservation, DataVersion};
+use fixed::{ChangeBalance, ChangeKey, ChangeReservation, DataVersion, HasBegun};
 
 /// See [`super::read`].
 pub(super) fn read(
@@ -50,6 +50,11 @@ pub(super) fn read(
         }
     }
     Ok(found)
+}
+
+/// See [`super::has_begun`].
+pub(super) fn has_begun(conn: &mut SqliteConnection, id: &str) -> QueryResult<bool> {
+    HasBegun(id).get_result(conn)
 }
 
 fn balance(conn: &mut SqliteConnection, id: AccountId) -> QueryResult<Option<BalanceRow>> {

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
 use crate::db::books::keys::KeySpent;
@@ -17,6 +17,9 @@ pub(super) struct ChangeKey<'a>(pub(super) &'a KeySpent);
 
 /// Sets the amounts and the record of an open reservation.
 pub(super) struct ChangeReservation<'a>(pub(super) &'a ReservationRow);
+
+/// Whether an exchange is open or settled.
+pub(super) struct HasBegun<'a>(pub(super) &'a str);
 
 /// A number that another connection's commit changes, and none of one's own
 /// (<https://sqlite.org/pragma.html#pragma_data_version>).
@@ -71,6 +74,17 @@ impl QueryFragment<Sqlite> for ChangeReservation<'_> {
     }
 }
 
+impl QueryFragment<Sqlite> for HasBegun<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("SELECT EXISTS (SELECT 1 FROM reservations WHERE id = ");
+        out.push_bind_param::<Text, _>(self.0)?;
+        out.push_sql(") OR EXISTS (SELECT 1 FROM usage_logs WHERE id = ");
+        out.push_bind_param::<Text, _>(self.0)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
 impl QueryFragment<Sqlite> for DataVersion {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql("PRAGMA data_version");
@@ -90,6 +104,14 @@ impl QueryId for ChangeReservation<'_> {
     type QueryId = ChangeReservation<'static>;
 }
 
+impl QueryId for HasBegun<'_> {
+    type QueryId = HasBegun<'static>;
+}
+
+impl Query for HasBegun<'_> {
+    type SqlType = Bool;
+}
+
 impl Query for DataVersion {
     type SqlType = BigInt;
 }
@@ -97,4 +119,5 @@ impl Query for DataVersion {
 impl RunQueryDsl<SqliteConnection> for ChangeBalance<'_> {}
 impl RunQueryDsl<SqliteConnection> for ChangeKey<'_> {}
 impl RunQueryDsl<SqliteConnection> for ChangeReservation<'_> {}
+impl RunQueryDsl<SqliteConnection> for HasBegun<'_> {}
 impl RunQueryDsl<SqliteConnection> for DataVersion {}
