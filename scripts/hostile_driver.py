@@ -239,6 +239,10 @@ class Watch:
 
 
 class Upstream:
+    """What `Load` asks of a relay, for requests that go past the server."""
+
+    headers = ()
+
     def __init__(self, url):
         self.host, port = url.removeprefix("http://").split(":")
         self.port = int(port)
