@@ -285,14 +285,15 @@ build_example() { build_target --example "$1" "examples/$1"; }
 
 # build_target KIND NAME FILE: what is common to both.
 build_target() {
-    local profile=${SLUICE_PROFILE:-release} folder
+    local profile=${SLUICE_PROFILE:-release} folder beside=()
     case $profile in
-    dev) folder=debug ;;
+    # With a test beside it, other crates have the features that the tests want, and are not built a second time.
+    dev) folder=debug beside=(--test layout) ;;
     release) folder=release ;;
     *) die "SLUICE_PROFILE is dev or release, not $profile" ;;
     esac
     need_build_tools
-    [[ -n ${SLUICE_BUILT:-} ]] || cargo build --locked --profile "$profile" "$1" "$2"
+    [[ -n ${SLUICE_BUILT:-} ]] || cargo build --locked --profile "$profile" "$1" "$2" "${beside[@]}"
     install -m 755 "${SLUICE_BUILT:-${CARGO_TARGET_DIR:-$root/target}/$folder}/$3" "$run_dir/$2"
 }
 
