@@ -28,7 +28,7 @@ LIMITS = {
         "pwrite64": 35,
         "fcntl": 14,
         "statx": 10,
-        "all": 90,
+        "all": 80,
     },
     "stream of 20 events": {
         "fdatasync": 2.3,
@@ -37,7 +37,7 @@ LIMITS = {
         "pwrite64": 35,
         "fcntl": 14,
         "statx": 10,
-        "all": 96,
+        "all": 82,
     },
     "paced event": {
         "fdatasync": 0.05,

@@ -15,7 +15,7 @@ use sluice::domain::ids::{AccountId, ApiKeyId, RequestId};
 use sluice::domain::money::NanoUsd;
 use sluice::domain::price_list::{Markup, PriceList};
 use sluice::domain::usage_record::UsageRecord;
-use sluice::ledger::{self, Command, Effect, EntryKind, Hold};
+use sluice::ledger::{self, BalanceCache, Busy, Command, Effect, EntryKind, Hold};
 use tempfile::TempDir;
 
 use super::Work;
@@ -85,12 +85,14 @@ pub(super) fn key_lookup() -> Work {
     })
 }
 
-/// A group of commands that holds money for so many exchanges, and one that charges for them.
+/// A group of commands that holds money for so many exchanges, and one that charges for them, as a
+/// server applies them: with what its connection remembers.
 pub(super) fn exchanges(together: usize) -> Work {
     let mut books = Books::open();
     let api_key_id =
         api_keys::holder(&mut books.conn, &books.issued.key.hash()).unwrap().unwrap().api_key_id;
     let node_id: Arc<str> = "node".into();
+    let mut memory = BalanceCache::default();
     let mut number = 0_u64;
     Box::new(move || {
         let records: Vec<UsageRecord> = (0..together)
@@ -105,11 +107,15 @@ pub(super) fn exchanges(together: usize) -> Work {
             node_id: Arc::clone(&node_id),
         });
         let holds: Vec<Command> = holds.collect();
-        let effects = ledger::apply(&mut books.conn, &holds, NOW).unwrap();
+        let mut apply = |commands: &[Command]| {
+            let session = (&mut books.conn, &mut memory);
+            ledger::apply_unless(session, commands.iter().collect(), Busy::Skip, NOW, &|| false)
+        };
+        let effects = apply(&holds).unwrap();
         assert!(effects.iter().all(|effect| matches!(effect, Effect::Reserved { .. })));
         let posts: Vec<Command> =
             records.into_iter().map(|record| Command::Post { record }).collect();
-        black_box(ledger::apply(&mut books.conn, &posts, NOW).unwrap());
+        black_box(apply(&posts).unwrap());
     })
 }
 

@@ -11,9 +11,9 @@ use super::server::Server;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Of a JSON call, the ledger's thread and SQLite included.
-const OF_A_CALL: usize = 600;
+const OF_A_CALL: usize = 330;
 /// Of a stream of 20 events.
-const OF_A_STREAM: usize = 630;
+const OF_A_STREAM: usize = 355;
 /// Events that come together are joined, which is one allocation for all of them. Of events that
 /// come one by one, few do.
 const EVENTS_OF_A_JOIN: usize = 5;
