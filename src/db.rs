@@ -24,10 +24,12 @@ pub mod file;
 pub mod migrate;
 pub mod models;
 mod pool;
+mod prepared_once;
 pub mod retention;
 pub mod schema;
 pub mod time;
 pub mod transaction;
+pub mod write_ahead_log;
 
 use std::path::Path;
 use std::sync::Arc;

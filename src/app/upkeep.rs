@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::context::AppContext;
-use crate::db::retention::shorten_log;
+use crate::db::write_ahead_log;
 use crate::telemetry::Causes;
 
 /// How often it is looked whether the caches of known prompts are over.
@@ -19,15 +19,7 @@ pub(super) fn forget_in_time(context: &Arc<AppContext>) {
     if context.settings.reservation.known_prefixes_max == 0 {
         return;
     }
-    let kept = Arc::clone(context);
-    context.tracker.spawn(async move {
-        loop {
-            tokio::select! {
-                () = kept.tracker.draining() => return,
-                () = tokio::time::sleep(FORGET) => kept.holds.forget(kept.clock.now()),
-            }
-        }
-    });
+    every(FORGET, context, async |context| context.holds.forget(context.clock.now()));
 }
 
 /// Copies SQLite's log into its file while nobody waits for it. Whoever commits does it where the
@@ -36,16 +28,23 @@ pub(super) fn keep_log_short(context: &Arc<AppContext>) {
     if context.database.sqlite_path().is_none() {
         return;
     }
+    every(LOG_COPIED, context, async |context| {
+        if let Err(error) = context.database.run(write_ahead_log::shorten).await {
+            tracing::debug!(error = %Causes(&error), "SQLite's log could not be copied");
+        }
+    });
+}
+
+/// Does some work again and again, with so long in between, until the server stops.
+fn every(pause: Duration, context: &Arc<AppContext>, work: impl AsyncFn(&AppContext) + 'static) {
     let kept = Arc::clone(context);
     context.tracker.spawn(async move {
         loop {
             tokio::select! {
                 () = kept.tracker.draining() => return,
-                () = tokio::time::sleep(LOG_COPIED) => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            if let Err(error) = kept.database.run(shorten_log).await {
-                tracing::debug!(error = %Causes(&error), "SQLite's log could not be copied");
-            }
+            work(&kept).await;
         }
     });
 }

@@ -93,12 +93,20 @@ pub(crate) fn read(conn: &mut AnyConnection, wants: &[CommandNeeds<'_>]) -> Quer
     }
 }
 
-/// On `SQLite`, a number that the commits of others change, and none of this connection's own.
-/// `None` on PostgreSQL, where each account has a version instead.
-pub(crate) fn version_elsewhere(conn: &mut AnyConnection) -> QueryResult<Option<i64>> {
+/// Within a transaction that holds the accounts of some commands, forgets what may have changed
+/// since it was remembered. Says whether what the transaction reads and writes may be remembered
+/// behind it.
+pub(crate) fn keep_up(
+    conn: &mut AnyConnection,
+    memory: &mut BalanceCache,
+    wants: &[CommandNeeds<'_>],
+) -> QueryResult<bool> {
     match conn {
-        AnyConnection::Postgres(_) => Ok(None),
-        AnyConnection::Sqlite(conn) => sqlite::version_elsewhere(conn).map(Some),
+        AnyConnection::Postgres(_) => {
+            memory.forget(wants.iter().map(|want| want.account_id));
+            Ok(false)
+        }
+        AnyConnection::Sqlite(conn) => sqlite::keep_up(conn, memory, wants).map(|()| true),
     }
 }
 
@@ -124,14 +132,6 @@ pub(crate) fn open_reservation(
     id: &str,
 ) -> QueryResult<Option<ReservationRow>> {
     reservations::table.find(id).select(ReservationRow::as_select()).first(conn).optional()
-}
-
-/// Whether an exchange is open or settled; asked on `SQLite` alone.
-pub(crate) fn has_begun(conn: &mut AnyConnection, id: &str) -> QueryResult<bool> {
-    match conn {
-        AnyConnection::Postgres(_) => Ok(false),
-        AnyConnection::Sqlite(conn) => sqlite::has_begun(conn, id),
-    }
 }
 
 /// Whether an entry of that kind and reference exists.

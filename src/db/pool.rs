@@ -84,8 +84,9 @@ fn existing(path: &Path) -> String {
 fn open_sqlite(path: &str, lock_timeout_ms: u128) -> Result<AnyConnection, ConnectError> {
     let mut conn = SqliteConnection::establish(path).map_err(ConnectError::Establish)?;
     // FULL: a commit is on the disk before anyone is told of it. secure_delete: what the purge
-    // removes is overwritten. The timeout comes first, since the rest may meet a lock. A purge
-    // copies the log itself: no commit of a request should have to, as it would at 1,000 pages.
+    // removes is overwritten. The timeout comes first, since the rest may meet a lock. A server
+    // and a purge copy the log themselves (`write_ahead_log`): no commit of a request should have
+    // to, as it would at 1,000 pages.
     let settings = format!(
         "PRAGMA busy_timeout = {lock_timeout_ms};
          PRAGMA journal_mode = WAL;

@@ -66,16 +66,6 @@ pub fn newest_exchange(conn: &mut AnyConnection) -> Result<Option<String>, DbErr
     Ok(open.max(settled))
 }
 
-/// Copies what the write-ahead log of `SQLite` holds into the file, so that commits of others need
-/// not. Nobody waits for it. Says whether the log has become so long, because somebody has been
-/// reading for a while, that no more should be written for now.
-pub fn shorten_log(conn: &mut AnyConnection) -> Result<bool, DbError> {
-    match conn {
-        AnyConnection::Sqlite(conn) => Ok(sqlite::shorten_log(conn)?),
-        AnyConnection::Postgres(_) => Ok(false),
-    }
-}
-
 /// How many usage rows are from before a moment.
 pub fn count_old_usage(conn: &mut AnyConnection, before: UnixMillis) -> Result<i64, DbError> {
     let old = usage_logs::table.filter(usage_logs::created_at.lt(before));

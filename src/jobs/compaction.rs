@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::Text;
 
 use super::job::{Batch, Job, JobError};
 use super::plan::Plan;
 use crate::context::AppContext;
 use crate::db::models::chores;
-use crate::db::{AnyConnection, DbError};
+use crate::db::{AnyConnection, DbError, write_ahead_log};
 use crate::domain::clock::UnixMillis;
 use crate::telemetry::Causes;
 
@@ -108,12 +108,6 @@ impl Job for Compaction {
 }
 
 #[derive(QueryableByName)]
-struct Checkpoint {
-    #[diesel(sql_type = Integer)]
-    busy: i32,
-}
-
-#[derive(QueryableByName)]
 struct CutoffRow {
     #[diesel(sql_type = Text)]
     limit_before: String,
@@ -125,9 +119,8 @@ pub fn compact(conn: &mut AnyConnection) -> Result<Compacted, DbError> {
     match conn {
         AnyConnection::Sqlite(conn) => {
             conn.batch_execute("VACUUM")?;
-            let checkpoint: Checkpoint =
-                diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(conn)?;
-            Ok(if checkpoint.busy == 0 { Compacted::Whole } else { Compacted::LogInUse })
+            let is_empty = write_ahead_log::empty(conn)?;
+            Ok(if is_empty { Compacted::Whole } else { Compacted::LogInUse })
         }
         AnyConnection::Postgres(conn) => {
             let sql = "SELECT current_setting('statement_timeout') AS limit_before";

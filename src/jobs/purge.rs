@@ -8,7 +8,7 @@ use super::plan::Plan;
 use super::retention::Cutoffs;
 use crate::context::AppContext;
 use crate::db::retention::{self as rows, DeletedUsage, Expirable, UsageRange};
-use crate::db::{AnyConnection, DbError, transaction};
+use crate::db::{AnyConnection, DbError, transaction, write_ahead_log};
 use crate::domain::clock::UnixMillis;
 
 /// Leftovers of each kind that go in one batch.
@@ -76,7 +76,7 @@ impl Purge {
         let mut rest = self.pacer.note(conn, time);
         self.unlogged = self.unlogged.saturating_add(deleted.rows);
         if self.unlogged >= ROWS_OF_LOG {
-            if rows::shorten_log(conn)? {
+            if write_ahead_log::shorten(conn)? {
                 rest = rest.max(LOG_PAUSE);
             } else {
                 self.unlogged = 0;

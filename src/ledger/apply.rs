@@ -188,14 +188,9 @@ fn decide(
     account_ids.dedup();
     // Only what is read behind the lock is sure to stay.
     let held = books::lock(conn, &account_ids, busy)?;
-    let elsewhere = books::version_elsewhere(conn)?;
-    if elsewhere.is_some() {
-        memory.keep_up(elsewhere);
-        forget_begun((conn, memory), commands)?;
-    } else {
-        memory.forget(account_ids.iter().copied());
-    }
-    let (known, unknown) = memory.find(&wants(commands));
+    let wants = wants(commands);
+    let may_remember = books::keep_up(conn, memory, &wants)?;
+    let (known, unknown) = memory.find(&wants);
     let mut found: HashSet<AccountId> = known.balances.iter().map(|row| row.id).collect();
     group.set(known)?;
     if !unknown.is_empty() {
@@ -213,26 +208,10 @@ fn decide(
     }
     let outcomes = group.decide_all(commands)?;
     store((conn, memory), &group, now)?;
-    if elsewhere.is_none() || group.is_unusual()? {
+    if !may_remember || group.is_unusual()? {
         memory.forget(account_ids);
     }
     Ok(outcomes)
-}
-
-/// Forgets the accounts of exchanges that are to begin and have begun: not all of those are
-/// remembered.
-fn forget_begun(
-    (conn, memory): (&mut AnyConnection, &mut BalanceCache),
-    commands: &[&Command],
-) -> Result<(), LedgerError> {
-    for command in commands.iter().filter(|command| command.is_new()) {
-        if let Some(id) = command.exchange_id()
-            && books::has_begun(conn, id)?
-        {
-            memory.forget([command.account_id()]);
-        }
-    }
-    Ok(())
 }
 
 fn wants<'a>(commands: &[&'a Command]) -> Vec<CommandNeeds<'a>> {

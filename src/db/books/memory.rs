@@ -3,8 +3,8 @@
 //!
 //! On PostgreSQL it may be out of date at any time. That costs a statement and nothing else:
 //! [`super::write`] changes an account only in the version that is remembered, and what would
-//! change nothing is read before it is believed. On `SQLite` the writer has the whole file, and
-//! [`super::version_elsewhere`] says whether anybody else has written since: then all is forgotten.
+//! change nothing is read before it is believed. On `SQLite` the writer has the whole file, and can
+//! tell whether anybody else has written since ([`super::keep_up`]): then all is forgotten.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,7 +19,7 @@ const ACCOUNTS_MAX: usize = 10_000;
 #[derive(Default)]
 pub struct BalanceCache {
     accounts: HashMap<AccountId, CachedBalance>,
-    /// What [`super::version_elsewhere`] said last.
+    /// On `SQLite`, a number that only the commits of others change, as it was last.
     elsewhere: Option<i64>,
 }
 
@@ -37,11 +37,15 @@ impl BalanceCache {
     }
 
     /// Forgets everything if others have written since the last time.
-    pub(crate) fn keep_up(&mut self, elsewhere: Option<i64>) {
-        if self.elsewhere != elsewhere {
+    pub(super) fn keep_up(&mut self, elsewhere: i64) {
+        if self.elsewhere.replace(elsewhere) != Some(elsewhere) {
             self.clear();
-            self.elsewhere = elsewhere;
         }
+    }
+
+    /// Whether anything is remembered of an account.
+    pub(super) fn knows(&self, account_id: AccountId) -> bool {
+        self.accounts.contains_key(&account_id)
     }
 
     /// Forgets these accounts.

@@ -10,12 +10,31 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::keys::{KeyBookRow, SpendingColumns};
-use super::{BalanceRow, Changes, CommandNeeds, GroupRows, ReservationRow};
+use super::{BalanceCache, BalanceRow, Changes, CommandNeeds, GroupRows, ReservationRow};
 use crate::db::schema::{accounts, api_keys, ledger_entries, reservations, usage_logs};
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
 use fixed::{ChangeBalance, ChangeKey, ChangeReservation, DataVersion, HasBegun};
+
+/// See [`super::keep_up`].
+pub(super) fn keep_up(
+    conn: &mut SqliteConnection,
+    memory: &mut BalanceCache,
+    wants: &[CommandNeeds<'_>],
+) -> QueryResult<()> {
+    memory.keep_up(DataVersion.get_result(conn)?);
+    // Of exchanges that are to begin, not all that have begun are remembered.
+    for want in wants.iter().filter(|want| want.is_new) {
+        if let Some(id) = want.exchange_id
+            && memory.knows(want.account_id)
+            && HasBegun(id).get_result(conn)?
+        {
+            memory.forget([want.account_id]);
+        }
+    }
+    Ok(())
+}
 
 /// See [`super::read`].
 pub(super) fn read(
@@ -50,11 +69,6 @@ pub(super) fn read(
         }
     }
     Ok(found)
-}
-
-/// See [`super::has_begun`].
-pub(super) fn has_begun(conn: &mut SqliteConnection, id: &str) -> QueryResult<bool> {
-    HasBegun(id).get_result(conn)
 }
 
 fn balance(conn: &mut SqliteConnection, id: AccountId) -> QueryResult<Option<BalanceRow>> {
@@ -103,11 +117,6 @@ fn key(conn: &mut SqliteConnection, id: ApiKeyId) -> QueryResult<Option<KeyBookR
 /// text in it would be prepared anew each time.
 fn no_version() -> AsExprOf<i64, BigInt> {
     0_i64.into_sql::<BigInt>()
-}
-
-/// See [`super::version_elsewhere`].
-pub(super) fn version_elsewhere(conn: &mut SqliteConnection) -> QueryResult<i64> {
-    DataVersion.get_result(conn)
 }
 
 /// One by one: a sum would be a number without a scale.

@@ -7,10 +7,11 @@ use std::time::Instant;
 use diesel::connection::SimpleConnection;
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Text};
 
 use super::{DeletedUsage, UsageRange};
+use crate::db::prepared_once::prepared_once;
 use crate::domain::clock::UnixMillis;
 
 /// See [`super::delete_usage`].
@@ -113,20 +114,12 @@ impl QueryFragment<Pg> for DeleteUsageBatch {
     }
 }
 
-// Their texts are always the same, so each is prepared once.
-impl QueryId for LockOldUsage {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryId for DeleteUsageBatch {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
 impl Query for LockOldUsage {
     type SqlType = (Text, BigInt);
 }
 
-impl RunQueryDsl<PgConnection> for LockOldUsage {}
-impl RunQueryDsl<PgConnection> for DeleteUsageBatch {}
+prepared_once! {
+    PgConnection:
+    LockOldUsage => LockOldUsage,
+    DeleteUsageBatch => DeleteUsageBatch,
+}

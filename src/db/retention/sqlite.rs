@@ -8,14 +8,12 @@
 use std::time::Instant;
 
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Integer};
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::sql_types::BigInt;
 use diesel::sqlite::Sqlite;
 
 use super::{DeletedUsage, UsageRange};
-
-/// Pages in the log above which no more should be written for now: 256 MiB.
-const LOG_PAGES_MAX: i32 = 65_536;
+use crate::db::prepared_once::prepared_once;
 
 /// See [`super::delete_usage`].
 pub(super) fn delete_usage(
@@ -29,25 +27,6 @@ pub(super) fn delete_usage(
     let rows = DeleteUsage { before, limit }.execute(conn)?;
     // A search has nothing to pass that went before, so it may always begin at the start.
     Ok(DeletedUsage { found: rows, rows, last: None, locked_at })
-}
-
-/// See [`super::shorten_log`].
-pub(super) fn shorten_log(conn: &mut SqliteConnection) -> QueryResult<bool> {
-    // The second time is for what was written during the first, and takes a moment: only a log
-    // that is copied to its end begins anew.
-    let mut pages = 0;
-    for _ in 0..2 {
-        let log: LogLength =
-            diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(conn)?;
-        pages = log.pages;
-    }
-    Ok(pages > LOG_PAGES_MAX)
-}
-
-#[derive(QueryableByName)]
-struct LogLength {
-    #[diesel(sql_type = Integer, column_name = "log")]
-    pages: i32,
 }
 
 /// Adds the lines' sums to the carry-forwards of their accounts, which begin with the first
@@ -119,15 +98,9 @@ impl QueryFragment<Sqlite> for DeleteUsage {
     }
 }
 
-macro_rules! same_text {
-    ($($statement:ident),*) => {$(
-        impl QueryId for $statement {
-            type QueryId = Self;
-            const HAS_STATIC_QUERY_ID: bool = true;
-        }
-
-        impl RunQueryDsl<SqliteConnection> for $statement {}
-    )*};
+prepared_once! {
+    SqliteConnection:
+    CarryForward => CarryForward,
+    DeleteEntries => DeleteEntries,
+    DeleteUsage => DeleteUsage,
 }
-
-same_text!(CarryForward, DeleteEntries, DeleteUsage);

@@ -4,7 +4,6 @@
 mod departure;
 mod queue;
 
-use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
@@ -88,7 +87,7 @@ impl<'a> Relay<'a> {
     ) -> Self {
         let StreamStart { mut answer, meter, seen, limits, doubt } = start;
         // Nobody asks for them after this.
-        let headers = std::mem::replace(&mut answer.headers, HeaderMap::new());
+        let headers = std::mem::take(&mut answer.headers);
         reservation.note_first_byte();
         let (outlet, body) =
             channel(context.settings.stream.channel_chunks, reservation.record.id.clone());

@@ -187,11 +187,14 @@ fn nodes_that_are_after_the_same_accounts_charge_each_exchange_once() {
 }
 
 /// What a node remembers of an account that others change.
-fn remembers_only_what_is_so(mut desk: Desk) -> (Desk, Account) {
+fn remembers_only_what_is_so(
+    mut desk: Desk,
+) -> (Desk, impl FnMut(&mut Desk, i64) -> Effect + use<>) {
     let account = desk.account("0.000001");
+    let account_id = account.id;
     let mut node = Node::of(&desk.database);
     let mut next = 0;
-    let mut ask = |desk: &mut Desk, amount| {
+    let mut ask = move |desk: &mut Desk, amount| {
         next += 1;
         let record = desk.record(&format!("req_{next}"), &account);
         node.apply(&[reserve(&record, amount)]).remove(0)
@@ -199,7 +202,7 @@ fn remembers_only_what_is_so(mut desk: Desk) -> (Desk, Account) {
     assert_eq!(ask(&mut desk, 600), reserved(600));
     // It remembers 400, and refuses on what is there now.
     assert!(matches!(ask(&mut desk, 500), Effect::Insufficient(_)));
-    crate::support::app::credit(&mut desk.conn, account.id, 1_000);
+    crate::support::app::credit(&mut desk.conn, account_id, 1_000);
     assert_eq!(ask(&mut desk, 500), reserved(500));
     let set = |desk: &mut Desk, sql: &str| desk.conn.batch_execute(sql).unwrap();
     set(&mut desk, "UPDATE accounts SET status = 'suspended'");
@@ -211,28 +214,20 @@ fn remembers_only_what_is_so(mut desk: Desk) -> (Desk, Account) {
     set(&mut desk, "UPDATE api_keys SET revoked_at = NULL, total_budget_nanousd = 1200");
     assert!(matches!(ask(&mut desk, 500), Effect::KeyBudget(_)));
     assert_eq!(ask(&mut desk, 99), reserved(99));
-    (desk, account)
+    (desk, ask)
 }
 
 #[test]
 fn what_others_have_changed_in_a_servers_file_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
-    remembers_only_what_is_so(Desk::at(TestDatabase::sqlite(folder.path()), folder));
+    drop(remembers_only_what_is_so(Desk::at(TestDatabase::sqlite(folder.path()), folder)));
 }
 
 #[test]
 fn what_was_decided_on_an_account_that_has_changed_is_decided_again() {
     let Some(desk) = Desk::postgres() else { return };
-    let (mut desk, account) = remembers_only_what_is_so(desk);
+    let (mut desk, mut ask) = remembers_only_what_is_so(desk);
     // Whoever holds the account meanwhile, or held it and changed what hangs on it, comes first.
-    let mut node = Node::of(&desk.database);
-    let mut next = 100;
-    let mut ask = |desk: &mut Desk, amount| {
-        next += 1;
-        let record = desk.record(&format!("req_{next}"), &account);
-        node.apply(&[reserve(&record, amount)]).remove(0)
-    };
-    assert_eq!(ask(&mut desk, 0), reserved(0));
     let lock = desk.database.lock();
     assert_eq!(ask(&mut desk, 0), Effect::AccountBusy);
     drop(lock);

@@ -5,12 +5,13 @@ use std::hash::Hash;
 
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::columns::{Columns, Unnested};
 use crate::db::books::keys::KeyBookRow;
 use crate::db::books::{BalanceRow, CommandNeeds, GroupRows, ReservationRow};
+use crate::db::prepared_once::prepared_once;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::Outcome;
 
@@ -95,12 +96,6 @@ impl QueryFragment<Pg> for ReadStatement<'_> {
     }
 }
 
-// The text is always the same, so it is prepared once.
-impl QueryId for ReadStatement<'_> {
-    type QueryId = ReadStatement<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
 impl Query for ReadStatement<'_> {
     type SqlType = (
         Nullable<Balance>,
@@ -111,7 +106,7 @@ impl Query for ReadStatement<'_> {
     );
 }
 
-impl RunQueryDsl<PgConnection> for ReadStatement<'_> {}
+prepared_once!(PgConnection: ReadStatement<'_> => ReadStatement<'static>);
 
 /// What all commands find, each row once.
 pub(super) fn found(rows: Vec<CommandRow>) -> GroupRows {

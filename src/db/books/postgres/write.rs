@@ -3,11 +3,12 @@
 
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::sql_types::BigInt;
 
 use super::columns::{Columns, Unnested};
 use crate::db::books::{Changes, ReservationRow, UsageRow};
+use crate::db::prepared_once::prepared_once;
 use crate::domain::clock::UnixMillis;
 
 /// The statement.
@@ -206,14 +207,8 @@ fn alter<'b>(
     Ok(())
 }
 
-// The text is always the same, so it is prepared once.
-impl QueryId for Write<'_> {
-    type QueryId = Write<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
 impl Query for Write<'_> {
     type SqlType = (BigInt, BigInt);
 }
 
-impl RunQueryDsl<PgConnection> for Write<'_> {}
+prepared_once!(PgConnection: Write<'_> => Write<'static>);

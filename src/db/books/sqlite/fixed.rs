@@ -1,13 +1,13 @@
-//! Statements whose text never changes, so that a connection prepares each of them once. Diesel
-//! prepares an `update` anew each time, since its text may depend on its values.
+//! The statements of the books in an `SQLite` file that Diesel would prepare anew each time.
 
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
 use crate::db::books::keys::KeySpent;
 use crate::db::books::{BalanceChange, ReservationRow};
+use crate::db::prepared_once::prepared_once;
 
 /// Adds a group's change to an account.
 pub(super) struct ChangeBalance<'a>(pub(super) &'a BalanceChange);
@@ -23,7 +23,6 @@ pub(super) struct HasBegun<'a>(pub(super) &'a str);
 
 /// A number that another connection's commit changes, and none of one's own
 /// (<https://sqlite.org/pragma.html#pragma_data_version>).
-#[derive(QueryId)]
 pub(super) struct DataVersion;
 
 impl QueryFragment<Sqlite> for ChangeBalance<'_> {
@@ -92,22 +91,6 @@ impl QueryFragment<Sqlite> for DataVersion {
     }
 }
 
-impl QueryId for ChangeBalance<'_> {
-    type QueryId = ChangeBalance<'static>;
-}
-
-impl QueryId for ChangeKey<'_> {
-    type QueryId = ChangeKey<'static>;
-}
-
-impl QueryId for ChangeReservation<'_> {
-    type QueryId = ChangeReservation<'static>;
-}
-
-impl QueryId for HasBegun<'_> {
-    type QueryId = HasBegun<'static>;
-}
-
 impl Query for HasBegun<'_> {
     type SqlType = Bool;
 }
@@ -116,8 +99,11 @@ impl Query for DataVersion {
     type SqlType = BigInt;
 }
 
-impl RunQueryDsl<SqliteConnection> for ChangeBalance<'_> {}
-impl RunQueryDsl<SqliteConnection> for ChangeKey<'_> {}
-impl RunQueryDsl<SqliteConnection> for ChangeReservation<'_> {}
-impl RunQueryDsl<SqliteConnection> for HasBegun<'_> {}
-impl RunQueryDsl<SqliteConnection> for DataVersion {}
+prepared_once! {
+    SqliteConnection:
+    ChangeBalance<'_> => ChangeBalance<'static>,
+    ChangeKey<'_> => ChangeKey<'static>,
+    ChangeReservation<'_> => ChangeReservation<'static>,
+    HasBegun<'_> => HasBegun<'static>,
+    DataVersion => DataVersion,
+}
