@@ -1,14 +1,17 @@
-//! The operator's listener: `/healthz`, `/readyz`, `/metrics`. Never on the clients' address.
+//! The operator's listener: `/healthz`, `/readyz`, `/metrics`, `/reload`. Never on the clients'
+//! address.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::http::Method;
+use actix_web::http::header::ORIGIN;
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{HttpResponse, Responder};
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use serde_json::json;
 
-use crate::config::Chain;
+use crate::config::{Chain, SettingsChanges};
 use crate::context::AppContext;
 use crate::db::DbError;
 use crate::db::models::chains::{self, ChainRow};
@@ -56,7 +59,8 @@ pub fn table() -> RouteTable {
     table
         .service(Served::at("/healthz").on(Method::GET, health))
         .service(Served::at("/readyz").on(Method::GET, ready))
-        .service(Served::at("/metrics").on(Method::GET, metrics));
+        .service(Served::at("/metrics").on(Method::GET, metrics))
+        .service(Served::at("/reload").on(Method::POST, reload));
     table
 }
 
@@ -88,6 +92,24 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
         Ok(Ok(())) => HttpResponse::Ok().body(format!("ready\n{}", troubles(&admin, &rows))),
         Ok(Err(_)) => refuse("the database does not answer the ledger\n"),
         Err(_) => refuse("the ledger does not get on\n"),
+    }
+}
+
+/// Has the settings read again. 422 with the reasons if they are refused.
+async fn reload(http: HttpRequest, admin: Data<Admin>) -> HttpResponse {
+    // A page in the operator's browser has no business here.
+    if http.headers().contains_key(ORIGIN) || http.headers().contains_key("sec-fetch-site") {
+        return HttpResponse::Forbidden().body("not from a browser\n");
+    }
+    match admin.context.reloads.ask().await {
+        None => HttpResponse::ServiceUnavailable().body("stopping, or too many reloads wait\n"),
+        Some(Ok(SettingsChanges { applied, waiting })) => {
+            HttpResponse::Ok().json(json!({ "applied": applied, "waiting_for_restart": waiting }))
+        }
+        Some(Err(errors)) => {
+            let problems: Vec<_> = errors.problems.iter().map(ToString::to_string).collect();
+            HttpResponse::UnprocessableEntity().json(json!({ "problems": problems }))
+        }
     }
 }
 

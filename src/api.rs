@@ -125,6 +125,13 @@ impl Api {
         Self { parts, origin, body, document, latest_status, watchers, archives: Arc::default() }
     }
 
+    /// The same from other parts, on the same chains: who watches and who exports goes on.
+    #[must_use]
+    pub fn with_parts(&self, parts: ApiParts) -> Self {
+        let (watchers, archives) = (Arc::clone(&self.watchers), Arc::clone(&self.archives));
+        Self { watchers, archives, ..Self::new(parts) }
+    }
+
     /// What describes all of this.
     #[must_use]
     pub const fn document(&self) -> &Document {

@@ -3,9 +3,12 @@
 
 mod chains;
 mod clients;
+mod handlers;
 mod plaintext;
 mod probe;
+mod reload;
 mod upkeep;
+mod worker_data;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,13 +19,14 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use futures_util::future::join_all;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::deletion::tombstones::{self, TombstoneError};
 use crate::accounts::identity::totp_key;
 use crate::admin::{self, Admin, Entrance};
-use crate::config::{self, Settings};
-use crate::context::AppContext;
+use crate::config::{self, Settings, Sources};
+use crate::context::{AppContext, ReloadRequests};
 use crate::db::models::nodes;
 use crate::db::{AnyConnection, Database, DbError, file, migrate};
 use crate::domain::clock::Clock;
@@ -43,6 +47,8 @@ use crate::telemetry::Causes;
 use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
 use chains::ChainWatchers;
+use handlers::Handlers;
+use reload::Reloader;
 
 /// After a stop's own time, settlements get this long to reach the database.
 const SETTLE: Duration = Duration::from_secs(15);
@@ -128,6 +134,8 @@ pub struct Application {
     pub client_address: SocketAddr,
     /// Where the operator reaches it.
     pub admin_address: SocketAddr,
+    /// Where to ask for the settings to be read again.
+    pub reloads: ReloadRequests,
     /// Where plaintext is sent over to TLS, if anywhere.
     pub redirect_address: Option<SocketAddr>,
     redirect: Option<Server>,
@@ -135,7 +143,7 @@ pub struct Application {
     gateway: Server,
     admin: Server,
     ledger_threads: LedgerThreads,
-    chains: ChainWatchers,
+    chains: Arc<Mutex<ChainWatchers>>,
     /// What is due now and then.
     pub scheduler: Addr<Scheduler>,
     alarm: CronTrigger,
@@ -145,7 +153,12 @@ pub struct Application {
 
 impl Application {
     /// Migrates, recovers, binds. Must run inside an actix system.
-    pub async fn build(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
+    /// `sources` is where a reload reads the settings again.
+    pub async fn build(
+        settings: Arc<Settings>,
+        sources: Sources,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         raise_descriptor_limit(&settings.server)?;
         let database = Database::open(&settings.database)?;
         let lock = lock_sqlite(&database)?;
@@ -158,6 +171,7 @@ impl Application {
         let name = settings.server.node_id.as_deref().unwrap_or("node");
         let node_id = public_id(&format!("{name}_"))?;
         let stream = &settings.stream;
+        let (reloads, reload_queue) = ReloadRequests::new();
         let context = Arc::new(AppContext {
             database,
             tombstones,
@@ -167,22 +181,27 @@ impl Application {
             node_id: node_id.into(),
             standing: Arc::default(),
             drains: Places::new(Shares::new(stream.drains_max, stream.drains_max_per_account)),
-            holds: Holds::new(&settings.reservation),
+            holds: Arc::new(Holds::new(&settings.reservation)),
             metrics,
             mail: OutboxNotifier::default(),
+            reloads,
             settings,
         });
+        context.metrics.settings.note_loaded(context.clock.now());
         // Settles what an earlier run left open, and takes the lease.
         let begun = node::begin(Arc::clone(&context), is_alone).await;
         begun.map_err(StartError::Recovery)?;
 
-        let plans = jobs::plans(&context, site::policies::shown(&context.settings)?);
+        let shown = site::policies::shown(&context.settings)?;
+        let plans = jobs::plans(&context, shown.clone());
         let (scheduler, alarm) = Scheduler::start(Arc::clone(&context), plans).await?;
         let tls = tls_config().map_err(StartError::Tls)?;
         let chains = ChainWatchers::start(&context, &tls)?;
         // Actors begin when they are first polled, which must be while there is a runtime.
         tokio::task::yield_now().await;
-        let (door, gateway) = clients::serve(&context, &tls, &chains)?;
+        let handlers = Arc::new(Handlers::new(&context, &tls, &chains)?);
+        let (handlers, _) = watch::channel(handlers);
+        let (door, gateway) = clients::serve(&context, &handlers)?;
         let client_address = door.address;
         let entrance = Entrance::default();
         let (admin_address, admin) = serve_operator(&context, &entrance)?;
@@ -191,13 +210,18 @@ impl Application {
             redirect.map(|address| plaintext::serve(&context.settings, address)).transpose()?;
         let (redirect_address, redirect) = redirect.unzip();
         // Last: where a listener cannot be had, no actor is left behind that has not begun.
-        send_mail(&context)?;
+        let mailer = send_mail(&context)?;
+        let (started, chains) = (Arc::clone(&context.settings), Arc::new(Mutex::new(chains)));
+        let watched = Arc::clone(&chains);
+        let reloader = Reloader { sources, started, handlers, chains: watched, tls, mailer, shown };
+        shared_spawn(reloader.run(reload_queue));
         upkeep::forget_in_time(&context);
         upkeep::keep_log_short(&context);
         let probe = probe::start(&context, door, &entrance)?;
         Ok(Self {
             client_address,
             admin_address,
+            reloads: context.reloads.clone(),
             redirect_address,
             redirect,
             context,
@@ -233,11 +257,11 @@ impl Application {
                 tracing::debug!("the servers ended after the stop");
             }
         });
-        let was_alive = watch(&context, &chains, &stop.in_order).await;
+        let was_alive = watch_over(&context, &chains, &stop.in_order).await;
         let is_settled = stop_in_order(&context, &stop.at_once, handles).await;
         drop(all_ended.await);
         alarm.stop().await;
-        chains.stop();
+        chains.lock().await.stop();
         if probe.is_some_and(|arbiter| !arbiter.stop()) {
             tracing::error!("the probe's thread has panicked");
         }
@@ -265,7 +289,11 @@ fn shared_spawn(servers: impl std::future::Future<Output = ()> + 'static) {
 }
 
 /// Waits for the word to stop, or for the ledger's end: without it nothing can be served.
-async fn watch(context: &AppContext, chains: &ChainWatchers, stop: &CancellationToken) -> bool {
+async fn watch_over(
+    context: &AppContext,
+    chains: &Mutex<ChainWatchers>,
+    stop: &CancellationToken,
+) -> bool {
     loop {
         tokio::select! {
             () = stop.cancelled() => return true,
@@ -279,7 +307,7 @@ async fn watch(context: &AppContext, chains: &ChainWatchers, stop: &Cancellation
             tracing::error!("the database no longer matches this program; stopping");
             return false;
         }
-        if !chains.are_alive() {
+        if !chains.lock().await.are_alive() {
             tracing::error!("a chain's watcher has ended; stopping");
             return false;
         }
@@ -377,9 +405,9 @@ fn raise_descriptor_limit(settings: &config::Server) -> Result<(), StartError> {
 }
 
 /// Starts the mailer, which then looks for mail by itself.
-fn send_mail(context: &AppContext) -> Result<(), StartError> {
+fn send_mail(context: &AppContext) -> Result<Addr<Mailer>, StartError> {
     let parts = MailerParts {
-        transport: Transport::new(&context.settings.mail).map_err(StartError::Mail)?,
+        transport: Arc::new(Transport::new(&context.settings.mail).map_err(StartError::Mail)?),
         settings: Arc::clone(&context.settings),
         bell: context.mail.clone(),
         database: context.database.clone(),
@@ -387,6 +415,5 @@ fn send_mail(context: &AppContext) -> Result<(), StartError> {
         tracker: context.tracker.clone(),
         metrics: Arc::clone(&context.metrics),
     };
-    drop(Mailer::start(parts));
-    Ok(())
+    Ok(Mailer::start(parts))
 }

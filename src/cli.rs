@@ -11,6 +11,7 @@ mod output;
 mod policy;
 mod prices;
 mod purge;
+mod reload;
 mod serve;
 mod upstream;
 
@@ -57,6 +58,8 @@ Exit codes: 0 done, 1 failed, 2 wrong settings or arguments.";
 enum CliCommand {
     /// Run the server until it receives SIGTERM or SIGINT.
     Serve(serve::ServeArgs),
+    /// Have the running server read its settings again. Exits 1 if they are refused.
+    Reload(reload::ReloadArgs),
     /// Migrate the database to this version's schema.
     Migrate,
     /// Copy an SQLite database into an empty PostgreSQL.
@@ -174,7 +177,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Vec<(String, String)>
 fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<ExitCode, CliError> {
     let sources = Sources { file: cli.config, env };
     match cli.command {
-        CliCommand::Serve(args) => serve::run(&args, config::load(&sources)?),
+        CliCommand::Serve(args) => serve::run(&args, sources),
+        CliCommand::Reload(args) => reload::run(&args, &sources, output),
         CliCommand::Sandbox(args) => run_sandbox(&args),
         CliCommand::Upstream(command) => upstream::run(&command, config::load(&sources)?, output),
         CliCommand::Config(ConfigCommand::Check { file }) => {

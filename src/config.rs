@@ -17,6 +17,7 @@ mod privacy;
 mod problems;
 mod providers;
 mod read;
+mod reload;
 mod requests;
 mod reservation;
 mod secret;
@@ -45,6 +46,7 @@ pub use self::mail::{Mail, MailDelivery, MailTls, Smtp};
 pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay, TombstoneSecret};
 pub use self::problems::{ConfigErrors, Problem, SettingLocation};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
+pub use self::reload::{KEPT, RELOADED, SettingsChanges, is_reloaded};
 pub use self::requests::{Requests, Tools};
 pub use self::reservation::ReservationSettings;
 pub use self::server::{Server, TlsFiles};
@@ -137,6 +139,7 @@ pub struct Settings {
     /// Models and prices, markup included.
     pub prices: Arc<PriceList>,
     shown: String,
+    hashes: reload::KeyHashes,
 }
 
 impl Settings {

@@ -1,6 +1,7 @@
 //! What all parts of a running server share: settings, storage, the ledger, time, and how to stop.
 
 pub mod lease_state;
+pub mod reload_requests;
 
 use std::sync::Arc;
 
@@ -16,8 +17,11 @@ use crate::places::shares::SharedPlaces;
 use crate::tracker::Tracker;
 use crate::upstream::node::CallContext;
 pub use lease_state::LeaseState;
+pub use reload_requests::ReloadRequests;
 
-/// The main components of this node.
+/// The main components of this node. After a reload there is another one, with the same parts but
+/// other settings: who has begun with one goes on with it.
+#[derive(Clone)]
 pub struct AppContext {
     /// Everything that can be set.
     pub settings: Arc<Settings>,
@@ -38,14 +42,22 @@ pub struct AppContext {
     /// Streams that may be drained at once.
     pub drains: Arc<SharedPlaces>,
     /// What is known for holds.
-    pub holds: Holds,
+    pub holds: Arc<Holds>,
     /// What the operator sees.
     pub metrics: Arc<Metrics>,
     /// To be rung after mail was put into the outbox.
     pub mail: OutboxNotifier,
+    /// Who is asked to read the settings again.
+    pub reloads: ReloadRequests,
 }
 
 impl AppContext {
+    /// The same parts with other settings.
+    #[must_use]
+    pub fn with_settings(&self, settings: Arc<Settings>) -> Self {
+        Self { settings, ..self.clone() }
+    }
+
     /// What a call to an upstream sees of this node.
     #[must_use]
     pub fn node(&self) -> CallContext {

@@ -7,6 +7,7 @@ pub mod mail;
 pub mod policies;
 pub mod registry;
 pub mod rpc;
+pub mod settings;
 pub mod upstreams;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use mail::MailMetrics;
 use policies::PolicyMetrics;
 use registry::{DescribedRegistry, Description};
 use rpc::RpcMetrics;
+use settings::SettingsMetrics;
 use upstreams::UpstreamMetrics;
 
 /// Milliseconds of a day.
@@ -68,6 +70,8 @@ pub struct Metrics {
     pub jobs: JobMetrics,
     /// Versions of policies and their notices.
     pub policies: PolicyMetrics,
+    /// How the settings in force came about.
+    pub settings: SettingsMetrics,
 }
 
 /// A metric, once it is in the registry.
@@ -131,6 +135,7 @@ impl Metrics {
         let rpc = RpcMetrics::new(&registry)?;
         let upstreams = UpstreamMetrics::new(&registry)?;
         let jobs = JobMetrics::new(&registry)?;
+        let settings = SettingsMetrics::new(&registry)?;
         let policies = PolicyMetrics::new(&registry)?;
         Ok(Self {
             connections: ConnectionMetrics::new(&registry)?,
@@ -151,6 +156,7 @@ impl Metrics {
             upstreams,
             rpc,
             jobs,
+            settings,
             policies,
         })
     }

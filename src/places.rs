@@ -87,6 +87,13 @@ impl<R: Rules> Places<R> {
         work(&mut self.lock().rules)
     }
 
+    /// Changes the rules, and gives places to those whom they fit now.
+    pub fn change(&self, change: impl FnOnce(&mut R)) {
+        let mut state = self.lock();
+        change(&mut state.rules);
+        state.admit();
+    }
+
     /// How many wait of those.
     #[must_use]
     pub fn waiting(&self, is_one: impl Fn(&R::Who) -> bool) -> usize {
@@ -133,6 +140,11 @@ impl<R: Rules> QueueState<R> {
 
     fn give_back(&mut self, who: &R::Who) {
         self.rules.give_back(who);
+        self.admit();
+    }
+
+    /// Gives places to those who have waited longest of those whom they fit.
+    fn admit(&mut self) {
         let mut at = 0;
         while let Some(waiter) = self.waiting.get(at) {
             if !self.rules.fits(&waiter.who) {

@@ -4,6 +4,8 @@
 
 mod publish;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use sha2::{Digest, Sha256};
 
 use crate::db::models::policies::{self as rows, PolicyRow};
@@ -112,7 +114,14 @@ pub fn hex(hash: &[u8]) -> String {
 
 /// The texts that this process shows, by their digests.
 #[derive(Clone, Debug)]
-pub struct Shown(Vec<(PolicyKind, [u8; 32])>);
+pub struct Shown(Arc<Mutex<Digests>>);
+
+#[derive(Debug)]
+struct Digests {
+    of: Vec<(PolicyKind, [u8; 32])>,
+    /// How often they have changed.
+    changes: u64,
+}
 
 /// A version that is in force and does not say what is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,20 +146,38 @@ pub struct Comparison {
 pub struct Validity {
     /// How many versions were published.
     versions: i64,
+    /// How often the texts had changed.
+    changes: u64,
     /// When the next one comes into force, if one is announced.
     until: Option<UnixMillis>,
 }
 
 impl Validity {
-    fn holds(&self, versions: i64, now: UnixMillis) -> bool {
-        self.versions == versions && self.until.is_none_or(|until| now < until)
+    fn holds(&self, (versions, changes): (i64, u64), now: UnixMillis) -> bool {
+        (self.versions, self.changes) == (versions, changes)
+            && self.until.is_none_or(|until| now < until)
     }
 }
 
 impl Shown {
     /// Of these texts.
     pub fn of<'a>(texts: impl IntoIterator<Item = (PolicyKind, &'a str)>) -> Self {
-        Self(texts.into_iter().map(|(kind, text)| (kind, hash_of(text))).collect())
+        let of = texts.into_iter().map(|(kind, text)| (kind, hash_of(text))).collect();
+        Self(Arc::new(Mutex::new(Digests { of, changes: 0 })))
+    }
+
+    /// From now on other texts are shown.
+    pub fn change_to(&self, other: &Self) {
+        let (of, _) = other.read();
+        let mut digests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if digests.of != of {
+            *digests = Digests { of, changes: digests.changes.saturating_add(1) };
+        }
+    }
+
+    fn read(&self) -> (Vec<(PolicyKind, [u8; 32])>, u64) {
+        let digests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (digests.of.clone(), digests.changes)
     }
 
     /// Holds what is shown against what was published, unless that was done since anything has
@@ -163,19 +190,20 @@ impl Shown {
     ) -> Result<Option<Comparison>, DbError> {
         // Counted first, so that one that comes meanwhile is looked at next time.
         let versions = rows::count(conn)?;
-        if before.is_some_and(|before| before.holds(versions, now)) {
+        let (shown, changes) = self.read();
+        if before.is_some_and(|before| before.holds((versions, changes), now)) {
             return Ok(None);
         }
-        let mut differences = Vec::with_capacity(self.0.len());
+        let mut differences = Vec::with_capacity(shown.len());
         let mut until = None;
-        for (kind, hash) in &self.0 {
+        for (kind, hash) in &shown {
             let PolicyVersions { in_force, announced, .. } = PolicyVersions::at(conn, *kind, now)?;
             let other = in_force.filter(|row| row.body_hash != hash);
             differences.push(UnpublishedText { kind: *kind, number: other.map(|row| row.number) });
             let next = announced.first().map(|row| row.in_force_at);
             until = [until, next].into_iter().flatten().min();
         }
-        Ok(Some(Comparison { differences, validity: Validity { versions, until } }))
+        Ok(Some(Comparison { differences, validity: Validity { versions, changes, until } }))
     }
 }
 

@@ -3,8 +3,9 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
 use std::fmt;
+use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::{Log, LogFormat};
 
@@ -12,12 +13,41 @@ use crate::config::{Log, LogFormat};
 pub fn start(log: &Log) {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match log.format {
-        LogFormat::Text => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-    drop(started);
+    match log.format {
+        LogFormat::Text => {
+            let builder = builder.with_ansi(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            keep(move |filter| handle.reload(filter), builder.try_init().is_ok());
+        }
+        LogFormat::Json => {
+            let builder = builder.json().with_filter_reloading();
+            let handle = builder.reload_handle();
+            keep(move |filter| handle.reload(filter), builder.try_init().is_ok());
+        }
+    }
     log_panics();
+}
+
+type ChangeFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+/// How the filter of the logs in force is changed, once they have started.
+static FILTER: OnceLock<ChangeFilter> = OnceLock::new();
+
+fn keep(
+    change: impl Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync + 'static,
+    has_started: bool,
+) {
+    if has_started && FILTER.set(Box::new(change)).is_err() {
+        tracing::error!("logs have started twice");
+    }
+}
+
+/// Changes what is logged.
+pub fn change_filter(log: &Log) {
+    let Ok(filter) = EnvFilter::try_new(&log.filter) else { return };
+    if let Some(Err(error)) = FILTER.get().map(|change| change(filter)) {
+        tracing::error!(error = %Causes(&error), "log.filter could not be changed");
+    }
 }
 
 /// From now on a panic is logged by its place, and with its backtrace where `RUST_BACKTRACE` asks

@@ -65,6 +65,20 @@ impl Upstream {
         Ok(Self { settings, health: Health::default(), places, tls, credential })
     }
 
+    /// The same with other settings. What it has open counts on; what is known against it is
+    /// forgotten, since that may have been mended.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn with_settings(
+        &self,
+        settings: config::UpstreamSettings,
+        tls: &Arc<rustls::ClientConfig>,
+    ) -> Result<Self, rustls::Error> {
+        self.places.change(|shares| shares.set_half_each(settings.max_streams));
+        Ok(Self { places: Arc::clone(&self.places), ..Self::new(settings, tls)? })
+    }
+
     /// Whether it serves the model of that priced id.
     #[must_use]
     pub fn serves(&self, model_id: &str) -> bool {

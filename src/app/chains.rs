@@ -8,15 +8,15 @@ use actix::prelude::*;
 use crate::chain::endpoint::{NotAProviderUrl, ProviderUrl};
 use crate::chain::provider::RpcActor;
 use crate::chain::{Provider, ProviderEndpoint};
-use crate::config::{Chain, RpcProvider};
+use crate::config::{Chain, RpcProvider, Settings};
 use crate::context::AppContext;
-use crate::deposits::watcher::{ChainWatcher, WatcherParts};
+use crate::deposits::watcher::{ChainWatcher, ChangeProviders, WatcherParts};
 use crate::domain::evm::ChainId;
 
-/// The running watchers.
+/// The running watchers. After a reload the same ones may ask others.
 pub(super) struct ChainWatchers {
     arbiter: Option<Arbiter>,
-    watchers: Vec<Addr<ChainWatcher>>,
+    watchers: Vec<(ChainId, Addr<ChainWatcher>)>,
     /// Who is asked about each chain.
     pub(super) providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
 }
@@ -35,12 +35,7 @@ impl ChainWatchers {
         let mut providers = BTreeMap::new();
         let mut watchers = Vec::new();
         for chain in &settings.chains {
-            let asked = chain.providers.iter().map(|provider| {
-                let endpoint = endpoint(chain, provider)?;
-                let metrics = Arc::clone(&context.metrics);
-                Ok(RpcActor::start(&arbiter.handle(), endpoint, Arc::clone(tls), metrics))
-            });
-            let asked = asked.collect::<Result<Vec<Provider>, NotAProviderUrl>>()?;
+            let asked = start_providers(chain, &arbiter, context, tls)?;
             let parts = WatcherParts {
                 chain: Arc::new(chain.clone()),
                 deposits: Arc::new(settings.deposits.clone()),
@@ -52,25 +47,66 @@ impl ChainWatchers {
                 tracker: context.tracker.clone(),
                 metrics: Arc::clone(&context.metrics),
             };
-            watchers.push(ChainWatcher::start_in(&arbiter.handle(), parts));
+            watchers.push((chain.chain_id, ChainWatcher::start_in(&arbiter.handle(), parts)));
             providers.insert(chain.chain_id, asked);
         }
         Ok(Self { arbiter: Some(arbiter), watchers, providers: Arc::new(providers) })
     }
 
+    /// Has the watchers ask other providers, where they are not configured as they were before.
+    pub(super) fn take_up(
+        &mut self,
+        context: &AppContext,
+        before: &Settings,
+        tls: &Arc<rustls::ClientConfig>,
+    ) -> Result<(), NotAProviderUrl> {
+        let Some(arbiter) = &self.arbiter else { return Ok(()) };
+        let mut providers = BTreeMap::clone(&self.providers);
+        let mut changes = Vec::new();
+        for chain in &context.settings.chains {
+            if !context.settings.has_same_providers(before, &chain.name) {
+                let asked = start_providers(chain, arbiter, context, tls)?;
+                providers.insert(chain.chain_id, asked.clone());
+                let chain = Arc::new(chain.clone());
+                changes.push((chain.chain_id, ChangeProviders { providers: asked, chain }));
+            }
+        }
+        for (chain_id, change) in changes {
+            if let Some((_, watcher)) = self.watchers.iter().find(|(id, _)| *id == chain_id) {
+                watcher.do_send(change);
+            }
+        }
+        self.providers = Arc::new(providers);
+        Ok(())
+    }
+
     /// Whether all of them are alive.
     pub(super) fn are_alive(&self) -> bool {
-        self.watchers.iter().all(Addr::connected)
+        self.watchers.iter().all(|(_, watcher)| watcher.connected())
     }
 
     /// Ends their thread; what they were doing is found again by the next start.
-    pub(super) fn stop(self) {
-        let Some(arbiter) = self.arbiter else { return };
+    pub(super) fn stop(&mut self) {
+        let Some(arbiter) = self.arbiter.take() else { return };
         arbiter.stop();
         if arbiter.join().is_err() {
             tracing::error!("the thread of the chain watchers has panicked");
         }
     }
+}
+
+fn start_providers(
+    chain: &Chain,
+    arbiter: &Arbiter,
+    context: &AppContext,
+    tls: &Arc<rustls::ClientConfig>,
+) -> Result<Vec<Provider>, NotAProviderUrl> {
+    let all = chain.providers.iter().map(|provider| {
+        let endpoint = endpoint(chain, provider)?;
+        let metrics = Arc::clone(&context.metrics);
+        Ok(RpcActor::start(&arbiter.handle(), endpoint, Arc::clone(tls), metrics))
+    });
+    all.collect()
 }
 
 fn endpoint(chain: &Chain, provider: &RpcProvider) -> Result<ProviderEndpoint, NotAProviderUrl> {

@@ -1,8 +1,9 @@
-//! The server that clients reach: what their connections are, and which handlers there are.
+//! The server that clients reach: what their connections are, and which routes there are.
 
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,106 +16,28 @@ use actix_web::http::ConnectionType;
 use actix_web::http::header::STRICT_TRANSPORT_SECURITY;
 use actix_web::middleware::{Condition, DefaultHeaders, Next, from_fn};
 use actix_web::rt::net::TcpStream;
-use actix_web::web::Data;
 use actix_web::{App, Error};
+use tokio::sync::watch;
 
 use super::StartError;
-use super::chains::ChainWatchers;
-use crate::accounts::identity::Identity;
-use crate::accounts::keys::ApiKeyCache;
-use crate::api::{self, Api, ApiParts};
+use super::handlers::Handlers;
+use super::worker_data::WorkerData;
+use crate::api;
 use crate::config;
 use crate::context::AppContext;
-use crate::gateway::intake::Intake;
-use crate::gateway::limits::AccountLimits;
-use crate::gateway::unknown_fields::UnknownFields;
-use crate::gateway::{Gateway, respond, routes};
+use crate::gateway::{respond, routes};
 use crate::http::client_io::ClientIo;
 use crate::http::connection::Connection;
 use crate::http::heads::Heads;
 use crate::http::registry::{self, ConnectionEntry, ConnectionRegistry};
 use crate::http::{listener, tls};
-use crate::site::{self, Site, SiteParts};
-use crate::upstream::client::UpstreamClient;
-use crate::upstream::{Upstream, credential};
+use crate::site;
 
 /// A connection that is being closed gets this long to write what it has; actix-web's default.
 const DISCONNECT: Duration = Duration::from_secs(1);
 /// Connections that have been accepted and are not in yet, or were not let in and have not gone
 /// yet.
 const IN_TRANSIT: usize = 256;
-
-/// What the handlers of every worker share.
-#[derive(Clone)]
-struct Handlers {
-    context: Arc<AppContext>,
-    keys: Arc<ApiKeyCache>,
-    limits: Arc<AccountLimits>,
-    intake: Arc<Intake>,
-    unknown_fields: Arc<UnknownFields>,
-    upstreams: Vec<Arc<Upstream>>,
-    api: Data<Api>,
-    site: Data<Site>,
-}
-
-impl Handlers {
-    fn new(
-        context: &Arc<AppContext>,
-        upstream_tls: &Arc<rustls::ClientConfig>,
-        chains: &ChainWatchers,
-    ) -> Result<Self, StartError> {
-        let settings = &context.settings;
-        let keys = Arc::new(ApiKeyCache::new(context.database.clone()));
-        let limits = AccountLimits::new(settings, &context.standing, Arc::clone(&context.metrics));
-        let people = Identity::new(
-            context.database.clone(),
-            settings,
-            context.tombstones.clone(),
-            context.clock.clone(),
-        )?;
-        let upstreams = settings.upstreams.iter().cloned();
-        let upstreams = upstreams.map(|one| Upstream::new(one, upstream_tls).map(Arc::new));
-        let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(StartError::Tls)?;
-        let node = context.node();
-        for upstream in &upstreams {
-            credential::watch(upstream, &node);
-        }
-        let parts = ApiParts {
-            context: Arc::clone(context),
-            keys: Arc::clone(&keys),
-            people: Arc::new(people),
-            limits: Arc::clone(&limits),
-            providers: Arc::clone(&chains.providers),
-            upstreams: upstreams.clone(),
-        };
-        let api = Data::new(Api::new(parts.clone()));
-        let site = Site::new(SiteParts { api: parts, interface: api.clone() });
-        Ok(Self {
-            context: Arc::clone(context),
-            keys,
-            limits,
-            intake: Intake::new(settings, &context.metrics),
-            unknown_fields: Arc::default(),
-            upstreams,
-            api,
-            site: Data::new(site),
-        })
-    }
-
-    /// One for each worker, since its clients belong to one thread.
-    fn gateway(&self) -> Gateway {
-        let clients = self.upstreams.iter();
-        let clients = clients.map(|one| UpstreamClient::new(Arc::clone(one)));
-        Gateway {
-            context: Arc::clone(&self.context),
-            keys: Arc::clone(&self.keys),
-            limits: Arc::clone(&self.limits),
-            intake: Arc::clone(&self.intake),
-            unknown_fields: Arc::clone(&self.unknown_fields),
-            upstreams: clients.collect(),
-        }
-    }
-}
 
 /// Where clients get in.
 pub(super) struct ClientServer {
@@ -134,20 +57,19 @@ pub(super) const fn descriptors(settings: &config::Server) -> usize {
 /// Binds the clients' address and begins to serve.
 pub(super) fn serve(
     context: &Arc<AppContext>,
-    upstream_tls: &Arc<rustls::ClientConfig>,
-    chains: &ChainWatchers,
+    handlers: &watch::Sender<Arc<Handlers>>,
 ) -> Result<(ClientServer, Server), StartError> {
     let settings = &context.settings;
-    let handlers = Handlers::new(context, upstream_tls, chains)?;
+    let (changes, started) = (handlers.subscribe(), Arc::clone(settings));
     let app = move || {
-        let settings = &handlers.context.settings;
+        let (settings, worker) = (&started, Rc::new(WorkerData::new(changes.clone())));
         App::new()
             .wrap(Condition::new(settings.site.base_url.is_https(), strict_transport()))
             .wrap(from_fn(decline_upgrade))
-            .wrap(from_fn(mark_running))
-            .app_data(Data::new(handlers.gateway()))
-            .app_data(handlers.api.clone())
-            .app_data(handlers.site.clone())
+            .wrap(from_fn(move |mut request: ServiceRequest, next| {
+                request.add_data_container(worker.current());
+                mark_running(request, next)
+            }))
             .configure(api::configure)
             .configure(|config| routes::configure(config, &settings.server.cors_origins))
             .configure(site::routes::configure)

@@ -9,11 +9,12 @@ use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, getpid, kill_process, set_dumpable_behavior,
     setrlimit,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Hangups, SignalKind, signal};
 
 use super::CliError;
 use crate::app::{Application, ShutdownSignals};
-use crate::config::Settings;
+use crate::config::{self, Sources};
+use crate::context::ReloadRequests;
 use crate::domain::clock::Clock;
 use crate::telemetry::{self, Causes};
 
@@ -26,13 +27,16 @@ pub(super) struct ServeArgs {
     address_file: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &ServeArgs, settings: Settings) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &ServeArgs, sources: Sources) -> Result<ExitCode, CliError> {
+    let settings = config::load(&sources)?;
     telemetry::start(&settings.log);
     forbid_core_dumps()?;
     actix_web::rt::System::new().block_on(async {
         let stop = stop_on_signals()?;
         end_in_time(&stop, Application::stop_max(&settings));
-        let app = Application::build(Arc::new(settings), Clock::System).await?;
+        let hangups = signal(SignalKind::hangup())?;
+        let app = Application::build(Arc::new(settings), sources, Clock::System).await?;
+        reload_on_signal(hangups, app.reloads.clone());
         if let Some(path) = &args.address_file {
             announce(path, &app)?;
         }
@@ -79,18 +83,23 @@ fn announce(path: &Path, app: &Application) -> std::io::Result<()> {
     std::fs::rename(&unfinished, path)
 }
 
+/// SIGHUP has the settings read again.
+#[expect(clippy::disallowed_methods, reason = "it lives as long as the process and holds nothing")]
+fn reload_on_signal(mut hangups: Hangups, reloads: ReloadRequests) {
+    drop(actix_web::rt::spawn(async move {
+        while hangups.recv().await.is_some() {
+            // What comes of it is in the log.
+            drop(reloads.ask().await);
+        }
+    }));
+}
+
 /// The two words of the person or the system that stops the server.
 #[expect(clippy::disallowed_methods, reason = "it lives as long as the process and holds nothing")]
 fn stop_on_signals() -> std::io::Result<ShutdownSignals> {
     let words = ShutdownSignals::default();
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut reload = signal(SignalKind::hangup())?;
-    drop(actix_web::rt::spawn(async move {
-        while reload.recv().await.is_some() {
-            tracing::warn!("SIGHUP: settings are read at the start only; restart to apply them");
-        }
-    }));
     let told = words.clone();
     drop(actix_web::rt::spawn(async move {
         for word in [told.in_order, told.at_once] {

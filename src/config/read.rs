@@ -17,6 +17,7 @@ use super::layers::Layers;
 use super::mail::{Mail, MailSection};
 use super::pricing::{ModelSection, PricingSection, price_list};
 use super::problems::{ConfigErrors, KeyPath, KeyStep, Problems};
+use super::reload::KeyHashes;
 use super::upstream::{UpstreamEntry, UpstreamSettings};
 use super::{
     Abuse, Accounts, DatabaseSettings, Deposits, Limits, LoadPurpose, Log, PricesOfFile, Privacy,
@@ -84,6 +85,7 @@ pub(super) fn settings(
             log: sections.log,
             prices: Arc::new(prices),
             shown: show::toml(&layers.tree),
+            hashes: KeyHashes::of(&layers.tree),
         }),
         _ => Err(problems.into_errors(&layers.places)),
     }

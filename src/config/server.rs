@@ -37,10 +37,10 @@ pub struct Server {
     pub drain: Duration,
     /// File of the certificate and its chain, PEM.
     #[serde(default, deserialize_with = "value::optional_text")]
-    tls_certificate_file: Option<String>,
+    pub(super) tls_certificate_file: Option<String>,
     /// File of its private key, PEM.
     #[serde(default, deserialize_with = "value::optional_text")]
-    tls_key_file: Option<String>,
+    pub(super) tls_key_file: Option<String>,
     /// Address whose plaintext is sent over to TLS.
     #[serde(default, deserialize_with = "optional_address")]
     pub redirect_listen: Option<SocketAddr>,

@@ -94,6 +94,18 @@ pub struct ChainWatcher {
     parts: WatcherParts,
     /// Out while a round runs, so that no two overlap.
     state: Option<Box<WatcherState>>,
+    /// The providers have changed while a round ran.
+    has_changed: bool,
+}
+
+/// From now on these providers are asked, of whom so many must agree.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ChangeProviders {
+    /// Who is asked.
+    pub providers: Vec<Provider>,
+    /// The chain with its providers as they are configured now.
+    pub chain: Arc<Chain>,
 }
 
 /// What a watcher remembers between two rounds. All of it can be found out again.
@@ -143,7 +155,7 @@ impl ChainWatcher {
     pub fn start_in(arbiter: &ArbiterHandle, parts: WatcherParts) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |_| {
             let state = Box::new(WatcherState::new(parts.clone()));
-            Self { parts, state: Some(state) }
+            Self { parts, state: Some(state), has_changed: false }
         })
     }
 }
@@ -173,10 +185,32 @@ impl ChainWatcher {
         ctx.spawn(round.into_actor(self).map(|state, watcher, ctx| {
             let pause = state.pause();
             watcher.state = Some(state);
+            watcher.begin_anew_if_changed();
             if !watcher.parts.tracker.is_draining() {
                 ctx.run_later(pause, Self::round);
             }
         }));
+    }
+}
+
+impl ChainWatcher {
+    /// What other providers have said is worth nothing; all of it can be found out again.
+    fn begin_anew_if_changed(&mut self) {
+        if self.has_changed && self.state.is_some() {
+            self.state = Some(Box::new(WatcherState::new(self.parts.clone())));
+            self.has_changed = false;
+        }
+    }
+}
+
+impl Handler<ChangeProviders> for ChainWatcher {
+    type Result = ();
+
+    fn handle(&mut self, change: ChangeProviders, _: &mut Self::Context) {
+        self.parts.providers = change.providers;
+        self.parts.chain = change.chain;
+        self.has_changed = true;
+        self.begin_anew_if_changed();
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ const BUSY: &str = "Too many requests are open at once.";
 
 /// See the module.
 pub struct AccountLimits {
-    max_open_per_account: u32,
-    per_minute: u32,
+    max_open_per_account: AtomicU32,
+    per_minute: AtomicU32,
     standing: Arc<LeaseState>,
     places: Arc<Places<OpenExchanges>>,
     /// Requests of accounts without credit, which take no place from those with.
@@ -99,8 +100,8 @@ impl AccountLimits {
         // The other half of the connections is for keys, log-ins, and whatever is done in a moment.
         let reads = Shares::new((pool / 2).max(1), READS_EACH);
         Arc::new(Self {
-            max_open_per_account,
-            per_minute: settings.requests_per_minute_per_account,
+            max_open_per_account: AtomicU32::new(max_open_per_account),
+            per_minute: AtomicU32::new(settings.requests_per_minute_per_account),
             standing: Arc::clone(standing),
             places: Places::new(open),
             unpaid: Places::new(unpaid),
@@ -109,12 +110,25 @@ impl AccountLimits {
         })
     }
 
+    /// Takes up other limits of an account. What it has open stays open.
+    pub fn take_up(&self, settings: &config::Server) {
+        let max = u32::try_from(settings.max_streams_per_account).unwrap_or(u32::MAX);
+        self.max_open_per_account.store(max, Ordering::Relaxed);
+        self.per_minute.store(settings.requests_per_minute_per_account, Ordering::Relaxed);
+        self.places.change(|open| open.set_max_per_account(max));
+    }
+
+    /// This node's share of an account's requests in a minute.
+    fn per_minute(&self) -> u32 {
+        self.standing.share(self.per_minute.load(Ordering::Relaxed))
+    }
+
     /// Counts a request against the account's minute.
     ///
     /// # Errors
     /// 429 with the seconds until the next may come.
     pub fn count(&self, account_id: AccountId) -> Result<Allowance, ApiError> {
-        let per_minute = self.standing.share(self.per_minute);
+        let per_minute = self.per_minute();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let account = of(&mut state.accounts, account_id, per_minute);
         account.fill(per_minute);
@@ -131,8 +145,7 @@ impl AccountLimits {
         let Some(of_key) = holder.limits.requests_per_minute else {
             return self.count(holder.account_id);
         };
-        let (per_minute, of_key) =
-            (self.standing.share(self.per_minute), self.standing.share(of_key));
+        let (per_minute, of_key) = (self.per_minute(), self.standing.share(of_key));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let LimitsState { accounts, keys } = &mut *state;
         let account = of(accounts, holder.account_id, per_minute);
@@ -150,7 +163,7 @@ impl AccountLimits {
     pub fn allowance(&self, holder: &KeyHolder) -> Allowance {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let LimitsState { accounts, keys } = &mut *state;
-        let per_minute = self.standing.share(self.per_minute);
+        let per_minute = self.per_minute();
         let whole = of(accounts, holder.account_id, per_minute).left(per_minute);
         let Some(of_key) = holder.limits.requests_per_minute else { return whole };
         let of_key = self.standing.share(of_key);
@@ -191,7 +204,8 @@ impl AccountLimits {
     pub async fn place(&self, holder: &KeyHolder, until: Instant) -> Result<Permit, ApiError> {
         let who = Requester::from(holder);
         let waiting = self.places.waiting(|other| other.account_id == who.account_id);
-        let most = usize::try_from(self.standing.share(self.max_open_per_account));
+        let most = self.max_open_per_account.load(Ordering::Relaxed);
+        let most = usize::try_from(self.standing.share(most));
         let found = if waiting < most.unwrap_or(usize::MAX) {
             self.places.wait(&who, until).await
         } else {

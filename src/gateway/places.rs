@@ -56,6 +56,11 @@ impl OpenExchanges {
         Self { max, max_per_account, standing, all: 0, accounts, keys, metrics }
     }
 
+    /// From now on so many for each account, on all nodes together.
+    pub const fn set_max_per_account(&mut self, max: u32) {
+        self.max_per_account = max;
+    }
+
     /// Why there is no place for somebody now: 429 for the limit of the key or its account, 529 for
     /// the node's.
     #[must_use]

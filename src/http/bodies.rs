@@ -1,6 +1,7 @@
 //! How many bytes of request bodies are in memory: on this node, and of each account. They are
 //! counted as they arrive and until the last of a body is let go, which is when its answer begins.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -14,8 +15,8 @@ use crate::places::shares::Tally;
 
 /// See the module.
 pub struct Bodies {
-    max: usize,
-    max_each: usize,
+    max: AtomicUsize,
+    max_each: AtomicUsize,
     taken: Mutex<Taken>,
     gauge: IntGauge,
 }
@@ -52,11 +53,17 @@ impl Bodies {
     #[must_use]
     pub fn new(limits: &config::Limits, gauge: IntGauge) -> Arc<Self> {
         Arc::new(Self {
-            max: limits.bodies_total_bytes,
-            max_each: limits.bodies_bytes_per_account,
+            max: AtomicUsize::new(limits.bodies_total_bytes),
+            max_each: AtomicUsize::new(limits.bodies_bytes_per_account),
             taken: Mutex::default(),
             gauge,
         })
+    }
+
+    /// Takes up other limits. What is in memory stays there.
+    pub fn take_up(&self, limits: &config::Limits) {
+        self.max.store(limits.bodies_total_bytes, Ordering::Relaxed);
+        self.max_each.store(limits.bodies_bytes_per_account, Ordering::Relaxed);
     }
 
     /// The share of a body of which nothing has arrived.
@@ -67,14 +74,16 @@ impl Bodies {
 
     fn take(&self, account_id: AccountId, bytes: usize) -> Result<(), ApiError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.accounts.of(&account_id).saturating_add(bytes) > self.max_each {
+        if taken.accounts.of(&account_id).saturating_add(bytes)
+            > self.max_each.load(Ordering::Relaxed)
+        {
             return Err(ApiError::rate_limit(
                 "This account is sending too many request bytes at once.",
                 1,
             ));
         }
         let all = taken.all.saturating_add(bytes);
-        if all > self.max {
+        if all > self.max.load(Ordering::Relaxed) {
             let message = "The server is receiving too many request bytes. Please try again.";
             return Err(ApiError::new(529, "overloaded_error", message));
         }
@@ -124,6 +133,7 @@ mod tests {
 
     fn bodies(max: usize, max_each: usize) -> Arc<Bodies> {
         let gauge = IntGauge::new("bytes", "of bodies").unwrap();
+        let (max, max_each) = (AtomicUsize::new(max), AtomicUsize::new(max_each));
         Arc::new(Bodies { max, max_each, taken: Mutex::default(), gauge })
     }
 

@@ -38,11 +38,12 @@ const HOLD_MARGIN: Duration = Duration::from_mins(1);
 const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_hours(1));
 
 /// What the actor works with.
+#[derive(Clone)]
 pub struct MailerParts {
     /// Texts, times, pace.
     pub settings: Arc<Settings>,
     /// How mail leaves.
-    pub transport: Transport,
+    pub transport: Arc<Transport>,
     /// Who says that there is some.
     pub bell: OutboxNotifier,
     /// Where it waits.
@@ -81,13 +82,18 @@ pub struct Mailer {
 #[rtype(result = "()")]
 struct PollOutbox;
 
+/// From now on mail is written by these settings. How it is sent stays as it is.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ChangeSettings(pub Arc<Settings>);
+
 impl Mailer {
     /// Starts looking for mail.
     #[must_use]
     pub fn start(parts: MailerParts) -> Addr<Self> {
         let head = Letterhead::new(&parts.settings);
         let lanes = Lane::all(&parts.settings.mail, &parts.metrics.mail.under_way);
-        let pace = SendRate::new(parts.settings.mail.per_minute);
+        let pace = Arc::new(SendRate::new(parts.settings.mail.per_minute));
         Actor::start(Self { round: Arc::new(SendContext { parts, head, lanes, pace }) })
     }
 }
@@ -125,12 +131,23 @@ impl Handler<PollOutbox> for Mailer {
     }
 }
 
+impl Handler<ChangeSettings> for Mailer {
+    type Result = ();
+
+    fn handle(&mut self, ChangeSettings(settings): ChangeSettings, _: &mut Self::Context) {
+        let head = Letterhead::new(&settings);
+        let parts = MailerParts { settings, ..self.round.parts.clone() };
+        let (lanes, pace) = (self.round.lanes.clone(), Arc::clone(&self.round.pace));
+        self.round = Arc::new(SendContext { parts, head, lanes, pace });
+    }
+}
+
 /// Everything that sending takes.
 struct SendContext {
     parts: MailerParts,
     head: Letterhead,
     lanes: [Lane; 3],
-    pace: SendRate,
+    pace: Arc<SendRate>,
 }
 
 /// What became of one attempt.

@@ -85,6 +85,13 @@ impl Shares {
         Self::new(max, max.div_ceil(2))
     }
 
+    /// From now on so many, or any number, of which no account takes more than half. Those that are
+    /// taken stay taken.
+    pub fn set_half_each(&mut self, max: Option<usize>) {
+        self.max = max.unwrap_or(usize::MAX);
+        self.max_each = self.max.div_ceil(2);
+    }
+
     /// Whether an account has all that it may take.
     #[must_use]
     pub fn has_share(&self, who: &AccountId) -> bool {

@@ -2,7 +2,7 @@
 //! one in force is refused, so that it can be exchanged while requests run.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -58,10 +58,11 @@ impl UpstreamCredential {
     }
 }
 
-/// Begins to watch the file of an upstream's credential, if it has one.
+/// Begins to watch the file of an upstream's credential, if it has one, for as long as the upstream
+/// is in use.
 pub fn watch(upstream: &Arc<Upstream>, node: &CallContext) {
     let Some(path) = upstream.settings.credential_file.clone() else { return };
-    let (upstream, node) = (Arc::clone(upstream), node.clone());
+    let (upstream, node) = (Arc::downgrade(upstream), node.clone());
     let tracker = node.tracker.clone();
     tracker.spawn(async move {
         tokio::select! {
@@ -71,10 +72,11 @@ pub fn watch(upstream: &Arc<Upstream>, node: &CallContext) {
     });
 }
 
-async fn follow(node: &CallContext, upstream: &Upstream, path: &Path) {
+async fn follow(node: &CallContext, upstream: &Weak<Upstream>, path: &Path) {
     let mut seen = None;
     loop {
         tokio::time::sleep(LOOK).await;
+        let Some(upstream) = upstream.upgrade() else { return };
         let found = stamp(path);
         // A file that is being replaced may be away for a moment.
         if found == seen || found.is_none() {
@@ -82,7 +84,7 @@ async fn follow(node: &CallContext, upstream: &Upstream, path: &Path) {
         }
         seen = found;
         // The reason names the file and never its content.
-        if let Err(reason) = read_again(node, upstream, path) {
+        if let Err(reason) = read_again(node, &upstream, path) {
             let name = &upstream.settings.name;
             tracing::error!(upstream = name, reason, "the previous credential stays in use");
         }

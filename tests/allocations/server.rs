@@ -47,7 +47,7 @@ impl Server {
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let clock = Clock::manual(NOON.as_millis());
-                let app = Application::build(theirs, clock).await.unwrap();
+                let app = Application::build(theirs, Sources::default(), clock).await.unwrap();
                 announce.send(app.client_address).unwrap();
                 app.run(stopped).await
             })

@@ -81,6 +81,8 @@ mod refusals;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod schema;

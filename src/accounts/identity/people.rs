@@ -2,6 +2,8 @@
 //! behind both. Each verb has its file beside this one; passwords are hashed away from the event
 //! loop, between two short transactions.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::AuthError;
@@ -29,8 +31,8 @@ pub struct Identity {
     /// The service's name, as authenticator apps show it.
     pub(super) site_name: String,
     pub(super) clock: Clock,
-    pub(super) throttle: Throttle,
-    pub(super) passwords: Passwords,
+    pub(super) throttle: Arc<Throttle>,
+    pub(super) passwords: Arc<Passwords>,
     /// What the keys of second factors are sealed under.
     pub(super) secret: TombstoneKey,
 }
@@ -75,9 +77,23 @@ impl Identity {
         clock: Clock,
     ) -> Result<Self, NoRandomness> {
         let (site_name, settings) = (settings.site.name.clone(), settings.accounts.clone());
-        let throttle = Throttle::new(&settings, clock.clone())?;
-        let passwords = Passwords::new(&settings, site_name.clone());
+        let throttle = Arc::new(Throttle::new(&settings, clock.clone())?);
+        let passwords = Arc::new(Passwords::new(&settings, site_name.clone()));
         Ok(Self { database, settings, site_name, clock, throttle, passwords, secret })
+    }
+
+    /// The same with other settings: what was tried so far counts on.
+    #[must_use]
+    pub fn with_settings(&self, settings: &Settings) -> Self {
+        Self {
+            settings: settings.accounts.clone(),
+            site_name: settings.site.name.clone(),
+            database: self.database.clone(),
+            clock: self.clock.clone(),
+            throttle: Arc::clone(&self.throttle),
+            passwords: Arc::clone(&self.passwords),
+            secret: self.secret.clone(),
+        }
     }
 
     /// How an account stands.

@@ -390,3 +390,21 @@ fn both_that_speak_for_another_chain_stop_everything_until_they_do_not() {
     shop.credited(tx);
     shop.well();
 }
+
+#[test]
+fn a_reload_asks_another_provider_in_the_place_of_one_that_is_gone() {
+    let shop = Shop::open();
+    let account = shop.holder_of(1);
+    shop.mint.beta.on(ANY, Fault::Close);
+    let tx = shop.pay_usdc(1, 3 * USDC);
+    shop.finalize();
+    shop.in_trouble("beta");
+    let gamma = Provider::before(shop.mint.chain.node);
+    let (gone, here) = (shop.mint.beta.url(), gamma.url());
+    let reloaded = shop.app.reload(|text| text.replace(&gone, &here).replace("beta", "gamma"));
+    assert!(reloaded.expect_ok().text().contains("chains[base].providers[gamma].url"));
+    shop.credited(tx);
+    shop.well();
+    assert_eq!(shop.available(&account), 3_000_000_000);
+    assert!(gamma.posts().iter().any(|post| !post.calls.is_empty()));
+}

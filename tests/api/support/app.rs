@@ -13,7 +13,7 @@ use diesel::prelude::*;
 use sluice::accounts;
 use sluice::accounts::keys::{self, NewKey};
 use sluice::app::{Application, ShutdownSignals, StartError};
-use sluice::config::Settings;
+use sluice::config::{Settings, Sources};
 use sluice::db::AnyConnection;
 use sluice::db::books::UsageRow;
 use sluice::db::models::{api_keys, usage_logs};
@@ -86,10 +86,19 @@ pub(crate) fn serve(
     clock: Clock,
     stop: ShutdownSignals,
 ) -> (JoinHandle<bool>, Result<Addresses, StartError>) {
+    serve_from((settings, Sources::default()), clock, stop)
+}
+
+/// The same with the file that a reload reads.
+fn serve_from(
+    (settings, sources): (Arc<Settings>, Sources),
+    clock: Clock,
+    stop: ShutdownSignals,
+) -> (JoinHandle<bool>, Result<Addresses, StartError>) {
     let (announce, announced) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
-            match Application::build(settings, clock).await {
+            match Application::build(settings, sources, clock).await {
                 Ok(app) => {
                     let addresses = Addresses {
                         clients: app.client_address,
@@ -238,6 +247,19 @@ impl TestApp {
     /// What the operator's listener answers.
     pub(crate) fn admin(&self, path: &str) -> Response {
         let request = Request::get(path).header("connection", "close");
+        Connection::open(self.admin_address).ask(&request).finish()
+    }
+
+    /// Writes other settings, and has the server read them. The change is made to the text that the
+    /// server has started with.
+    pub(crate) fn reload(&self, change: impl FnOnce(&str) -> String) -> Response {
+        let file = self.folder().join("sluice.toml");
+        let first = file.with_extension("first");
+        if !first.exists() {
+            std::fs::copy(&file, &first).unwrap();
+        }
+        std::fs::write(&file, change(&std::fs::read_to_string(&first).unwrap())).unwrap();
+        let request = Request::post("/reload", "").header("connection", "close");
         Connection::open(self.admin_address).ask(&request).finish()
     }
 

@@ -40,7 +40,7 @@ fn books(folder: &std::path::Path) -> (Arc<AppContext>, Database, AccountId, Api
     let clock = Clock::manual(now.as_millis());
     let metrics = Arc::new(crate::metrics::Metrics::new().unwrap());
     let context = AppContext {
-        holds: Holds::new(&settings.reservation),
+        holds: Arc::new(Holds::new(&settings.reservation)),
         ledger: LedgerHandle::start(&database, &clock, &metrics).0,
         settings: Arc::new(settings),
         database: database.clone(),
@@ -52,6 +52,7 @@ fn books(folder: &std::path::Path) -> (Arc<AppContext>, Database, AccountId, Api
         drains: Places::new(Shares::new(1, 1)),
         metrics,
         mail: crate::mail::mailer::OutboxNotifier::default(),
+        reloads: crate::context::ReloadRequests::new().0,
     };
     (Arc::new(context), database, account_id, holder.api_key_id)
 }

@@ -11,7 +11,7 @@ use sluice::domain::clock::Clock;
 use tempfile::TempDir;
 
 use super::super::database::TestDatabase;
-use super::{Addresses, CREDENTIAL, NOON, TOMBSTONE_SECRET, TestApp, serve};
+use super::{Addresses, CREDENTIAL, NOON, TOMBSTONE_SECRET, TestApp, serve_from};
 
 /// A server in the making.
 pub(crate) struct Builder {
@@ -142,7 +142,10 @@ impl Builder {
         }
         let settings = Arc::new(settings);
         let stop = ShutdownSignals::default();
-        let (thread, addresses) = serve(Arc::clone(&settings), self.clock.clone(), stop.clone());
+        let file = Some(self.folder.path().join("sluice.toml"));
+        let sources = Sources { file, env: Vec::new() };
+        let (clock, theirs) = (self.clock.clone(), Arc::clone(&settings));
+        let (thread, addresses) = serve_from((theirs, sources), clock, stop.clone());
         let Addresses {
             clients: address,
             operator: admin_address,
