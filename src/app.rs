@@ -30,7 +30,7 @@ use crate::context::{AppContext, ReloadRequests};
 use crate::db::models::nodes;
 use crate::db::{AnyConnection, Database, DbError, file, migrate};
 use crate::domain::clock::Clock;
-use crate::domain::ids::public_id;
+use crate::domain::ids::{NoRandomness, public_id};
 use crate::domain::tombstone::TombstoneKey;
 use crate::holds::Holds;
 use crate::jobs::alarm::CronTrigger;
@@ -110,7 +110,7 @@ pub enum StartError {
     Policies(#[from] askama::Error),
     /// Randomness.
     #[error(transparent)]
-    Random(#[from] crate::domain::ids::NoRandomness),
+    Random(#[from] NoRandomness),
     /// Metrics.
     #[error("metrics cannot be registered")]
     Metrics(#[source] prometheus::Error),
@@ -167,9 +167,6 @@ impl Application {
 
         let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
         let (ledger, ledger_threads) = LedgerHandle::start(&database, &clock, &metrics);
-        // New with every start: what the process before it left open is found by its old name.
-        let name = settings.server.node_id.as_deref().unwrap_or("node");
-        let node_id = public_id(&format!("{name}_"))?;
         let stream = &settings.stream;
         let (reloads, reload_queue) = ReloadRequests::new();
         let context = Arc::new(AppContext {
@@ -178,7 +175,7 @@ impl Application {
             ledger,
             clock,
             tracker: Tracker::default(),
-            node_id: node_id.into(),
+            node_id: new_name(&settings)?.into(),
             standing: Arc::default(),
             drains: Places::new(Shares::new(stream.drains_max, stream.drains_max_per_account)),
             holds: Arc::new(Holds::new(&settings.reservation)),
@@ -346,6 +343,12 @@ async fn stop_in_order(
         handle.stop(true).await;
     }
     is_settled
+}
+
+/// New with every start: what the process before it left open is found by its old name.
+fn new_name(settings: &Settings) -> Result<String, NoRandomness> {
+    let name = settings.server.node_id.as_deref().unwrap_or("node");
+    public_id(&format!("{name}_"))
 }
 
 /// Migrates, finds the secret of tombstones, and uses it where an earlier version had none.

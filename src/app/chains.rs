@@ -54,7 +54,7 @@ impl ChainWatchers {
     }
 
     /// Has the watchers ask other providers, where they are not configured as they were before.
-    pub(super) fn take_up(
+    pub(super) async fn take_up(
         &mut self,
         context: &AppContext,
         before: &Settings,
@@ -72,8 +72,11 @@ impl ChainWatchers {
             }
         }
         for (chain_id, change) in changes {
-            if let Some((_, watcher)) = self.watchers.iter().find(|(id, _)| *id == chain_id) {
-                watcher.do_send(change);
+            let Some((_, watcher)) = self.watchers.iter().find(|(id, _)| *id == chain_id) else {
+                continue;
+            };
+            if watcher.send(change).await.is_err() {
+                tracing::error!("the watcher of a chain has ended");
             }
         }
         self.providers = Arc::new(providers);

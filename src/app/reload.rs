@@ -10,7 +10,6 @@ use tokio::sync::{Mutex, watch};
 use super::chains::ChainWatchers;
 use super::handlers::Handlers;
 use crate::config::{self, ConfigErrors, Problem, SettingLocation, Settings, Sources};
-use crate::context::AppContext;
 use crate::context::reload_requests::{ReloadQueue, ReloadResult};
 use crate::mail::mailer::{ChangeSettings, Mailer};
 use crate::policies::Shown;
@@ -53,12 +52,15 @@ impl Reloader {
         let shown = site::policies::shown(&settings).map_err(|error| self.refusal(&error))?;
         let context = Arc::new(handlers.context.with_settings(Arc::new(settings)));
         let mut chains = self.chains.lock().await;
-        chains.take_up(&context, before, &self.tls).map_err(|error| self.refusal(&error))?;
+        let taken_up = chains.take_up(&context, before, &self.tls).await;
+        taken_up.map_err(|error| self.refusal(&error))?;
         let next = handlers.with_context(&context, &self.tls, &chains);
         let next = next.map_err(|error| self.refusal(&error))?;
         self.handlers.send_replace(Arc::new(next));
         self.shown.change_to(&shown);
-        self.mailer.do_send(ChangeSettings(Arc::clone(&context.settings)));
+        if self.mailer.send(ChangeSettings(Arc::clone(&context.settings))).await.is_err() {
+            tracing::error!("the mailer has ended");
+        }
         telemetry::change_filter(&context.settings.log);
         Ok(changes)
     }
@@ -73,7 +75,7 @@ impl Reloader {
     }
 
     fn tell(&self, result: &ReloadResult) {
-        let context: &AppContext = &self.handlers.borrow().context.clone();
+        let context = Arc::clone(&self.handlers.borrow().context);
         context.metrics.settings.count_reload(result.is_ok());
         match result {
             Ok(changes) => {

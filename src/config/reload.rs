@@ -118,11 +118,11 @@ impl KeyHashes {
 #[must_use]
 pub fn is_reloaded(key: &str) -> bool {
     let key = without_names(key);
-    let covers = |pattern: &&str| {
-        let rest = key.strip_prefix(*pattern);
+    let covers = |pattern: &str| {
+        let rest = key.strip_prefix(pattern);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    RELOADED.iter().any(|pattern| covers(&pattern)) && !KEPT.contains(&key.as_str())
+    RELOADED.iter().any(|pattern| covers(pattern)) && !KEPT.contains(&key.as_str())
 }
 
 /// `chains[base].quorum` as `chains[].quorum`.
