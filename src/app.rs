@@ -4,6 +4,7 @@
 mod chains;
 mod clients;
 mod handlers;
+mod listening;
 mod plaintext;
 mod probe;
 mod reload;
@@ -48,6 +49,8 @@ use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
 use chains::ChainWatchers;
 use handlers::Handlers;
+use listening::ListenRefusal;
+pub use probe::reachable;
 use reload::Reloader;
 
 /// After a stop's own time, settlements get this long to reach the database.
@@ -73,8 +76,8 @@ pub enum StartError {
     #[error("the lock file beside the database cannot be used")]
     Lock(#[source] std::io::Error),
     /// A listener.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] std::io::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenRefusal),
     /// Descriptors.
     #[error(
         "server.max_streams = {streams} and idle_connections_max = {idle} need {needed} file \
@@ -373,15 +376,15 @@ fn serve_operator(
     let address = context.settings.server.admin_listen;
     let data = Data::new(Admin { context: Arc::clone(context), entrance: entrance.clone() });
     let factory = move || App::new().app_data(data.clone()).configure(admin::configure);
-    let listener =
-        std::net::TcpListener::bind(address).map_err(|e| StartError::Listen(address, e))?;
-    let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
+    let refused = |error| ListenRefusal::new("server.admin_listen", address, error);
+    let listener = std::net::TcpListener::bind(address).map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
     let server = HttpServer::new(factory)
         .disable_signals()
         .workers(1)
         .shutdown_timeout(1)
         .listen(listener)
-        .map_err(|e| StartError::Listen(address, e))?;
+        .map_err(refused)?;
     Ok((bound, server.run()))
 }
 

@@ -3,8 +3,11 @@
 
 mod account;
 mod books;
+mod completions;
 mod deposit;
+mod health;
 mod key;
+mod man;
 mod migrate_to;
 mod node;
 mod output;
@@ -93,6 +96,12 @@ enum CliCommand {
     Upstream(upstream::UpstreamCommand),
     /// Delete expired rows, as the server does by itself each day.
     Purge(purge::PurgeArgs),
+    /// Ask the running server whether it is ready.
+    Health(health::HealthArgs),
+    /// Print the completions of a shell.
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages, one for each command.
+    Man(man::ManArgs),
     /// Run an upstream emulator for demos and tests. It needs no model and no account.
     Sandbox(SandboxArgs),
 }
@@ -216,6 +225,9 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         CliCommand::Policy(command) => {
             policy::run(&command, &CommandContext::open(&sources)?, output)
         }
+        CliCommand::Health(args) => health::run(&args, &sources, output),
+        CliCommand::Completions(args) => completions::run(&args, output),
+        CliCommand::Man(args) => man::run(&args, output),
         CliCommand::Deposit(command) => {
             deposit::run(&command, &CommandContext::open(&sources)?, output)
         }

@@ -5,6 +5,7 @@
 mod abuse;
 mod accounts;
 mod chains;
+mod credentials;
 mod database;
 mod deposits;
 mod layers;

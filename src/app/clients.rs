@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::StartError;
 use super::handlers::Handlers;
+use super::listening::ListenRefusal;
 use super::worker_data::WorkerData;
 use crate::api;
 use crate::config;
@@ -75,8 +76,9 @@ pub(super) fn serve(
             .configure(site::routes::configure)
     };
     let address = settings.server.listen;
-    let listener = listener::bind(&settings.server).map_err(|e| StartError::Listen(address, e))?;
-    let bound = listener.local_addr().map_err(|e| StartError::Listen(address, e))?;
+    let refused = |error| ListenRefusal::new("server.listen", address, error);
+    let listener = listener::bind(&settings.server).map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
     let workers = workers(&settings.server);
     let server = Server::build()
         .disable_signals()
@@ -124,7 +126,7 @@ pub(super) fn serve(
         .and_then(http)
     };
     let server = server.listen("clients", listener, service);
-    let server = server.map_err(|e| StartError::Listen(address, e))?;
+    let server = server.map_err(refused)?;
     Ok((door, server.run()))
 }
 

@@ -10,6 +10,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 
 use super::StartError;
+use super::listening::ListenRefusal;
 use crate::config::Settings;
 
 /// Connections at once; each is answered and closed.
@@ -24,7 +25,7 @@ pub(super) fn serve(
     address: SocketAddr,
 ) -> Result<(SocketAddr, Server), StartError> {
     let data = Data::from(Arc::clone(settings));
-    let refused = |error| StartError::Listen(address, error);
+    let refused = |error| ListenRefusal::new("server.redirect_listen", address, error);
     let listener = TcpListener::bind(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
     let factory =

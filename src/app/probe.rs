@@ -80,7 +80,7 @@ pub(super) fn start(
 }
 
 /// Where a client on this host reaches what listens there.
-fn reachable(mut listens: SocketAddr) -> SocketAddr {
+pub fn reachable(mut listens: SocketAddr) -> SocketAddr {
     match listens {
         SocketAddr::V4(at) if at.ip().is_unspecified() => {
             listens.set_ip(Ipv4Addr::LOCALHOST.into());

@@ -112,3 +112,8 @@ pub(super) fn printable(text: &str) -> String {
     let shown = |c: char| if is_hidden(c) { c.escape_default().to_string() } else { c.into() };
     text.chars().map(shown).collect()
 }
+
+/// The same for text of several lines, without its last line end.
+pub(super) fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}

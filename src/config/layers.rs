@@ -8,7 +8,7 @@ use config::{Config, File, FileFormat};
 use serde_json::Value;
 
 use super::problems::{ConfigErrors, KeyPath, KeyStep, Problem, SettingLocation, SettingLocations};
-use super::{REFERENCE, Sources, lines};
+use super::{REFERENCE, Sources, credentials, lines};
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "SLUICE__";
@@ -54,10 +54,11 @@ pub(super) fn merge(sources: &Sources) -> Result<Layers, ConfigErrors> {
     };
     // The file parsed above, so this should not happen; the crate's own text could quote the file,
     // secrets and all.
-    let tree = read(builder.build()).map_err(|_| match file {
+    let mut tree = read(builder.build()).map_err(|_| match file {
         Some(path) => broken_file(path, "the file cannot be merged with the reference".to_owned()),
         None => broken_variable(PREFIX, "cannot be merged with the reference"),
     })?;
+    credentials::place(&mut tree, sources);
     let reference = Config::builder().add_source(File::from_str(REFERENCE, FileFormat::Toml));
     let reference = read(reference.build()).unwrap_or_default();
     Ok(Layers { tree, reference, places })

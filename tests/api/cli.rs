@@ -432,19 +432,3 @@ fn upstreams_are_listed_with_what_each_answers_now() {
     assert!(ran.out.contains("refuses the credential"), "{}", ran.out);
     assert_eq!((well.count(), well.probes()), (0, 2));
 }
-
-#[test]
-fn a_port_that_is_taken_is_told_in_one_sentence() {
-    let upstream = Upstream::start();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    for key in ["server.listen", "server.admin_listen"] {
-        let builder = Builder::new().upstream("a", upstream.address);
-        let builder = builder.set(key, format!("\"{address}\""));
-        let file = builder.write();
-        let ran = run(&["serve", "--config", file.to_str().unwrap()], &[]);
-        assert_eq!(ran.code, 1, "{}", ran.err);
-        assert!(ran.err.contains(&format!("sluice: cannot listen on {address}")), "{}", ran.err);
-        assert!(!ran.err.contains("panic") && !ran.err.contains("ERROR"), "{}", ran.err);
-    }
-}

@@ -43,6 +43,8 @@ mod holds;
 #[cfg(test)]
 mod idor;
 #[cfg(test)]
+mod install;
+#[cfg(test)]
 mod intake;
 #[cfg(test)]
 mod interface;
