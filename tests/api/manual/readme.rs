@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use crate::support::wait::eventually;
 
 /// Commands that take minutes, the script that runs each, and the line that does.
-const ELSEWHERE: [(&str, &str, &str); 3] = [
+const ELSEWHERE: [(&str, &str, &str); 4] = [
     ("scripts/demo", "scripts/test", "part_demo() { scripts/demo --once; }"),
     ("scripts/test", ".ci/run", "/../scripts/test\""),
+    ("scripts/release", "scripts/soak", "part_release() { scripts/release --twice; }"),
     (
         "cargo build --release",
         "scripts/lib.sh",
