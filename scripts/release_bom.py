@@ -9,12 +9,12 @@ import re
 import sys
 from datetime import UTC, datetime
 
-# What a package of the clone is called by its folder.
-HERE = re.compile(r"path\+file://[^#\"]*/([^/#\"]+)#")
+# Our package, which is named by its folder.
+HERE = re.compile(r"path\+file://[^#\"]*#")
 
 
 def main() -> None:
-    bom = json.loads(HERE.sub(r"path+file:///\1#", sys.stdin.read()))
+    bom = json.loads(HERE.sub("path+file:///sluice#", sys.stdin.read()))
     bom.pop("serialNumber", None)
     day = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
     bom["metadata"]["timestamp"] = day.strftime("%Y-%m-%dT%H:%M:%SZ")
