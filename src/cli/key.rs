@@ -204,7 +204,7 @@ pub(super) fn run(
                 }
                 output.json(&shown)?;
             } else {
-                output.line(&format!("{}\n{key}", issued.row.public_id))?;
+                output.line(&format!("id: {}\n\n{key}\n", issued.row.public_id))?;
                 output.line("Keep it safe: it is not stored and cannot be shown again.")?;
             }
         }
