@@ -1,4 +1,7 @@
-"""Prints the shell commands of one section of a page as a script that names what fails."""
+"""Prints the shell commands of one section of a page as a script that names what fails.
+
+With a third word, such as `text`, prints the first block in that language as it stands.
+"""
 
 import sys
 from pathlib import Path
@@ -12,26 +15,28 @@ AFTER = """
 """
 
 
-def commands(page: str, heading: str) -> list[str]:
-    """Returns the lines in ```sh fences between `## heading` and the next heading of that level."""
-    lines: list[str] = []
-    is_section = is_code = False
+def blocks(page: str, heading: str, language: str) -> list[str]:
+    """Returns the fenced blocks of a language between `## heading` and the next such heading."""
+    found: list[list[str]] = []
+    is_section = is_block = False
     for line in page.splitlines():
         if line.startswith("```"):
-            is_code = is_section and line == "```sh"
-        elif is_code:
-            lines.append(line)
+            is_block = is_section and line == f"```{language}"
+            if is_block:
+                found.append([])
+        elif is_block:
+            found[-1].append(line)
         elif line.startswith("## "):
             is_section = line == f"## {heading}"
-    return lines
+    return ["\n".join(lines) for lines in found]
 
 
 def main() -> None:
-    page, heading = sys.argv[1:]
-    lines = commands(Path(page).read_text(), heading)
-    if not lines:
-        sys.exit(f"{page} has no commands below {heading}")
-    print(BEFORE + "\n".join(lines) + AFTER, end="")
+    page, heading, *languages = sys.argv[1:]
+    found = blocks(Path(page).read_text(), heading, *(languages or ["sh"]))
+    if not found:
+        sys.exit(f"{page} has no such block below {heading}")
+    print(found[0] if languages else BEFORE + "\n".join(found) + AFTER)
 
 
 main()
