@@ -38,7 +38,7 @@ gzip -dc /usr/share/man/man1/sluice-serve.1.gz | grep -q SIGTERM
 test -s /usr/share/zsh/vendor-completions/_sluice
 test -s /usr/share/fish/vendor_completions.d/sluice.fish
 test -e /usr/share/doc/sluice/copyright
-test -e /usr/share/doc/sluice/operating.md || test -e /usr/share/doc/sluice/operating.md.gz
+test -e /usr/share/doc/sluice/operating.md
 
 # A stop settles everything, and a start finds the same books.
 systemctl restart sluice
