@@ -169,6 +169,7 @@ impl Application {
         let tombstones = prepare(&settings, &mut database.connect()?)?;
 
         let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
+        metrics.declare(&settings);
         let (ledger, ledger_threads) = LedgerHandle::start(&database, &clock, &metrics);
         let stream = &settings.stream;
         let (reloads, reload_queue) = ReloadRequests::new();

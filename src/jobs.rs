@@ -5,6 +5,7 @@
 pub mod alarm;
 pub mod compaction;
 mod erasure;
+mod figures;
 pub mod job;
 pub mod node;
 mod notices;
@@ -29,6 +30,7 @@ pub fn plans(context: &AppContext, shown: Shown) -> Vec<plan::Plan> {
         policy_check::plan(context, shown),
         notices::plan(context),
         erasure::plan(context),
+        figures::plan(context),
     ];
     plans.extend(spending_check::plan(context));
     plans

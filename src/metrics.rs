@@ -1,8 +1,12 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
+mod alerts;
 pub mod chains;
 pub mod connections;
+mod declared;
+pub mod exchanges;
 pub mod jobs;
+pub mod ledger;
 pub mod mail;
 pub mod policies;
 pub mod registry;
@@ -10,18 +14,24 @@ pub mod rpc;
 pub mod settings;
 pub mod upstreams;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::Collector;
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder};
 
+use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
-use crate::domain::usage_record::Outcome;
+use crate::domain::usage_record::{Outcome, UsageRecord};
+pub use alerts::ALERTS;
 use chains::ChainMetrics;
 use connections::ConnectionMetrics;
+use exchanges::ExchangeMetrics;
 use jobs::JobMetrics;
+use ledger::LedgerMetrics;
 use mail::MailMetrics;
 use policies::PolicyMetrics;
 use registry::{DescribedRegistry, Description};
@@ -41,6 +51,7 @@ pub struct Metrics {
     endings: IntCounterVec,
     alerts: IntCounterVec,
     refusals: IntCounterVec,
+    refusal_reasons: IntCounterVec,
     billed_nanousd: IntCounter,
     /// Request fields that are not in the table of fields.
     pub unknown_request_fields: IntCounter,
@@ -60,6 +71,10 @@ pub struct Metrics {
     pub mail: MailMetrics,
     /// Alerts that were counted today, or lately: what, about whom, and the day.
     daily: Arc<Mutex<BTreeMap<(&'static str, String), i64>>>,
+    /// What exchanges hold, use and cost.
+    pub exchanges: ExchangeMetrics,
+    /// The books.
+    pub ledger: LedgerMetrics,
     /// Calls to upstreams.
     pub upstreams: UpstreamMetrics,
     /// Where chains stand, and what came in on them.
@@ -82,6 +97,15 @@ fn registered<M: Collector + Clone + 'static>(
     let metric = metric?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
+}
+
+/// What the system says of this process, and which program it runs.
+fn register_process(registry: &DescribedRegistry) -> prometheus::Result<()> {
+    registry.register(Box::new(ProcessCollector::for_self()))?;
+    let help = "The program that runs: always 1.";
+    let build = IntGaugeVec::new(Opts::new("sluice_build_info", help), &["version"]);
+    registered(registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    Ok(())
 }
 
 impl Metrics {
@@ -107,6 +131,11 @@ impl Metrics {
             "Errors returned to clients of /v1.",
             &["status", "type"],
         )?;
+        let refusal_reasons = counters(
+            "sluice_refusals_by_reason_total",
+            "Errors returned to clients of /v1, by what was in the way.",
+            &["reason"],
+        )?;
         let billed_nanousd =
             counter("sluice_billed_nanousd_total", "Amount charged, in billionths of a dollar.")?;
         let unknown_request_fields = counter(
@@ -130,6 +159,8 @@ impl Metrics {
             "sluice_closings_stuck",
             "Accounts past their erasure date that still have a balance.",
         )?;
+        let exchanges = ExchangeMetrics::new(&registry)?;
+        let ledger = LedgerMetrics::new(&registry)?;
         let mail = MailMetrics::new(&registry)?;
         let chains = ChainMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
@@ -137,12 +168,22 @@ impl Metrics {
         let jobs = JobMetrics::new(&registry)?;
         let settings = SettingsMetrics::new(&registry)?;
         let policies = PolicyMetrics::new(&registry)?;
+        register_process(&registry)?;
+        for what in ALERTS {
+            alerts.with_label_values(&[what]).inc_by(0);
+        }
+        for ending in Outcome::all() {
+            endings.with_label_values(&[ending.code()]).inc_by(0);
+        }
         Ok(Self {
             connections: ConnectionMetrics::new(&registry)?,
             registry,
             endings,
             alerts,
             refusals,
+            refusal_reasons,
+            exchanges,
+            ledger,
             billed_nanousd,
             chains,
             unknown_request_fields,
@@ -167,15 +208,28 @@ impl Metrics {
         self.billed_nanousd.inc_by(u64::try_from(cost.as_nanos()).unwrap_or(0));
     }
 
-    /// Counts something that should not happen.
+    /// Counts an exchange whose charge is stored.
+    pub fn count_settled(&self, record: &UsageRecord) {
+        self.count_ending(record.ending, record.cost);
+        self.upstreams.count_prompt(record);
+        self.exchanges.count(record);
+    }
+
+    /// Counts something that should not happen: one of [`ALERTS`].
     pub fn count_alert(&self, what: &'static str) {
         self.alerts.with_label_values(&[what]).inc();
     }
 
-    /// Counts an error that a client was told: its status, and its type where that is a word of
-    /// ours.
-    pub fn count_refusal(&self, status: u16, kind: &'static str) {
-        self.refusals.with_label_values(&[status.to_string().as_str(), kind]).inc();
+    /// Counts an error that a client was told: its status, its type where that is a word of ours,
+    /// and its reason.
+    pub fn count_refusal(&self, error: &ApiError) {
+        let kind = match &error.kind {
+            Cow::Borrowed(kind) => kind,
+            // An upstream's word: there may be any number of those.
+            Cow::Owned(_) => "relayed",
+        };
+        self.refusals.with_label_values(&[error.status.to_string().as_str(), kind]).inc();
+        self.refusal_reasons.with_label_values(&[error.reason.as_str()]).inc();
     }
 
     /// Counts something that should not happen once a day for each `about`, a name that the

@@ -20,6 +20,7 @@ use crate::gateway::limits::AccountLimits;
 use crate::gateway::unknown_fields::UnknownFields;
 use crate::site::{Site, SiteParts};
 use crate::upstream::client::UpstreamClient;
+use crate::upstream::node::CallContext;
 use crate::upstream::{Upstream, credential};
 
 /// See the module.
@@ -39,6 +40,13 @@ struct Kept {
     limits: Arc<AccountLimits>,
     intake: Arc<Intake>,
     unknown_fields: Arc<UnknownFields>,
+}
+
+/// Watches the file of its credential, and shows how many requests it has.
+fn begin(upstream: &Arc<Upstream>, node: &CallContext) {
+    credential::watch(upstream, node);
+    let open = node.metrics.upstreams.open(&upstream.settings.name);
+    upstream.places.with(|places| places.show(open));
 }
 
 impl Handlers {
@@ -63,7 +71,7 @@ impl Handlers {
         let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(StartError::Tls)?;
         let node = context.node();
         for upstream in &upstreams {
-            credential::watch(upstream, &node);
+            begin(upstream, &node);
         }
         let state = (kept, Arc::new(people), upstreams);
         Ok(Self::assemble(context, state, &chains.providers, Api::new))
@@ -81,7 +89,7 @@ impl Handlers {
         let upstreams = self.upstreams_of(context, upstream_tls)?;
         for upstream in upstreams.iter().filter(|one| !self.has(one)) {
             context.metrics.upstreams.set_resting(&upstream.settings.name, false);
-            credential::watch(upstream, &context.node());
+            begin(upstream, &context.node());
         }
         self.kept.limits.take_up(&settings.server);
         self.kept.intake.bodies.take_up(&settings.limits);

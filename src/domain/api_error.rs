@@ -10,11 +10,98 @@ use serde_json::{Value, json};
 use super::ids::RequestId;
 use super::unprintable::unprintable;
 
+/// What was in the way of a request, for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalReason {
+    /// The request itself.
+    Request,
+    /// The key.
+    Key,
+    /// The account or the key may not do this.
+    Permission,
+    /// The account's credit.
+    Credit,
+    /// A budget of the key.
+    KeyBudget,
+    /// Requests in a minute.
+    Rate,
+    /// Requests of the account or the key that are open.
+    OpenRequests,
+    /// This node has as many requests as it takes.
+    NodeFull,
+    /// All upstreams have as many requests as they may have.
+    UpstreamsFull,
+    /// All upstreams are left alone.
+    UpstreamsRest,
+    /// What an upstream said, or that it did not answer.
+    Upstream,
+    /// The database does not answer, or the node stops.
+    Unavailable,
+    /// Something else in this program.
+    Internal,
+}
+
+impl RefusalReason {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Request,
+        Self::Key,
+        Self::Permission,
+        Self::Credit,
+        Self::KeyBudget,
+        Self::Rate,
+        Self::OpenRequests,
+        Self::NodeFull,
+        Self::UpstreamsFull,
+        Self::UpstreamsRest,
+        Self::Upstream,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// As metrics name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Key => "key",
+            Self::Permission => "permission",
+            Self::Credit => "credit",
+            Self::KeyBudget => "key_budget",
+            Self::Rate => "rate",
+            Self::OpenRequests => "open_requests",
+            Self::NodeFull => "node_full",
+            Self::UpstreamsFull => "upstreams_full",
+            Self::UpstreamsRest => "upstreams_rest",
+            Self::Upstream => "upstream",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What a status usually means.
+    const fn of_status(status: u16) -> Self {
+        match status {
+            401 => Self::Key,
+            402 => Self::Credit,
+            403 => Self::Permission,
+            429 => Self::Rate,
+            502 | 504 => Self::Upstream,
+            503 => Self::Unavailable,
+            529 => Self::NodeFull,
+            500.. => Self::Internal,
+            _ => Self::Request,
+        }
+    }
+}
+
 /// One error for a client.
 #[derive(Clone, PartialEq)]
 pub struct ApiError {
     /// HTTP status.
     pub status: u16,
+    /// What was in the way.
+    pub reason: RefusalReason,
     /// `error.type`
     pub kind: Cow<'static, str>,
     /// `error.message`
@@ -33,11 +120,18 @@ impl ApiError {
     pub fn new(status: u16, kind: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
+            reason: RefusalReason::of_status(status),
             kind: Cow::Borrowed(kind),
             message: message.into(),
             details: None,
             retry_after_secs: None,
         }
+    }
+
+    /// The same error for another reason than its status says.
+    #[must_use]
+    pub fn because(self, reason: RefusalReason) -> Self {
+        Self { reason, ..self }
     }
 
     /// 400.
@@ -106,7 +200,7 @@ impl ApiError {
             }
             _ => ("api_error", "The upstream failed to respond. Please try again."),
         };
-        Self::new(status, kind, message)
+        Self::new(status, kind, message).because(RefusalReason::Upstream)
     }
 
     /// The JSON document.

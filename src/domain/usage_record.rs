@@ -103,6 +103,11 @@ impl Outcome {
         CODES.iter().find(|(outcome, _)| *outcome == self).map_or("E14", |(_, code)| code)
     }
 
+    /// Every outcome.
+    pub fn all() -> impl Iterator<Item = Self> {
+        CODES.iter().map(|(outcome, _)| *outcome)
+    }
+
     /// The outcome of that code.
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {

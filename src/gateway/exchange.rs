@@ -17,6 +17,7 @@ mod buffered;
 mod deadlines;
 mod doubt;
 mod finish;
+mod held;
 mod model_names;
 mod opening;
 mod reply;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::context::LeaseState;
 use crate::db::models::api_keys::KeyHolder;
-use crate::domain::api_error::ApiError;
+use crate::domain::api_error::{ApiError, RefusalReason};
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::metrics::Metrics;
 use crate::places::Rules;
@@ -71,12 +71,12 @@ impl OpenExchanges {
         }
         if self.accounts.of(&who.account_id) >= self.share(self.max_per_account) {
             let message = "This account has too many requests open at once.";
-            return Some(ApiError::rate_limit(message, 1));
+            return Some(ApiError::rate_limit(message, 1).because(RefusalReason::OpenRequests));
         }
         let open = self.keys.of(&who.api_key_id);
         if who.key_max.is_some_and(|most| open >= self.share(most)) {
             let message = "This API key has too many requests open at once.";
-            return Some(ApiError::rate_limit(message, 1));
+            return Some(ApiError::rate_limit(message, 1).because(RefusalReason::OpenRequests));
         }
         None
     }

@@ -1,6 +1,5 @@
 //! Answers: our headers on every one of them, errors in the wire's shape.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -63,12 +62,7 @@ fn error_with(
 ) -> HttpResponse {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(gateway) = http.app_data::<Data<Gateway>>() {
-        let kind = match &error.kind {
-            Cow::Borrowed(kind) => kind,
-            // An upstream's word: there may be any number of those.
-            Cow::Owned(_) => "relayed",
-        };
-        gateway.context.metrics.count_refusal(error.status, kind);
+        gateway.context.metrics.count_refusal(error);
     }
     let has = |name: &HeaderName| headers.iter().any(|(given, _)| given == name);
     // What the upstream says of its own refusal comes first.

@@ -109,6 +109,7 @@ pub async fn renew(context: &AppContext) -> Result<(), DbError> {
         tokio::time::sleep(PAUSE).await;
         renewed = renew_once(context).await;
     }
+    context.metrics.ledger.database_answers.set(renewed.is_ok().into());
     let (renewed, drift_millis) = renewed?;
     if context.standing.note(&renewed) {
         context.metrics.count_alert("the lease had run out");

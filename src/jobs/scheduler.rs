@@ -128,6 +128,7 @@ impl Actor for Scheduler {
     fn started(&mut self, ctx: &mut Self::Context) {
         let mut due = Vec::new();
         for plan in &self.plans {
+            self.context.metrics.jobs.declare(plan.name);
             let name = plan.name;
             if let Some(pause) = plan.every {
                 ctx.run_interval(pause, move |scheduler, ctx| scheduler.due(name, ctx));

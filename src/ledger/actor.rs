@@ -274,12 +274,13 @@ impl Ledger {
         commands: Vec<Arc<Command>>,
         busy: Busy,
     ) -> Result<Vec<Effect>, LedgerError> {
-        let now = self.clock.now();
+        let (now, began, count) = (self.clock.now(), Instant::now(), commands.len());
         let outcomes = self.line.run(move |session, given_up| {
             let session = (&mut session.conn, &mut session.memory);
             let commands: Vec<&Command> = commands.iter().map(AsRef::as_ref).collect();
             ledger::apply_unless(session, commands, busy, now, &|| given_up.is_set())
         })?;
+        self.metrics.ledger.observe_group(count, began.elapsed());
         if let Some(secs) = self.away.end(Instant::now()) {
             tracing::info!(secs, "the ledger can be written again");
         }
@@ -288,6 +289,7 @@ impl Ledger {
 
     /// Settlements wait for the database; the rest is refused.
     fn put_off(&mut self, group: Vec<Submit>, error: &LedgerError) {
+        self.metrics.ledger.database_answers.set(0);
         if self.away.is_to_be_told(Instant::now()) {
             tracing::error!(error = %Causes(error), commands = group.len(), "ledger unavailable");
         }

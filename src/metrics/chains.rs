@@ -61,6 +61,16 @@ impl ChainMetrics {
         })
     }
 
+    /// Makes the series of a chain. A coin counts as right until it was found to be wrong.
+    pub(super) fn declare<'a>(&self, chain: &str, coins: impl Iterator<Item = &'a str>) {
+        self.set_cases(chain, 0);
+        self.set_arrivals(chain, 0);
+        self.count_deposits(chain, 0, NanoUsd::ZERO);
+        for coin in coins {
+            self.set_coin_ok(chain, coin, true);
+        }
+    }
+
     /// Whether deposits of a chain go on.
     pub fn set_ok(&self, chain: &str, is_ok: bool) {
         self.ok.with_label_values(&[chain]).set(is_ok.into());
@@ -90,7 +100,11 @@ impl ChainMetrics {
 
     /// Counts a credited deposit.
     pub fn count_deposit(&self, chain: &str, value: NanoUsd) {
-        self.deposits.with_label_values(&[chain]).inc();
+        self.count_deposits(chain, 1, value);
+    }
+
+    fn count_deposits(&self, chain: &str, count: u64, value: NanoUsd) {
+        self.deposits.with_label_values(&[chain]).inc_by(count);
         let nanos = u64::try_from(value.as_nanos()).unwrap_or(0);
         self.deposited_nanousd.with_label_values(&[chain]).inc_by(nanos);
     }

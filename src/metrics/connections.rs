@@ -45,6 +45,16 @@ impl ConnectionMetrics {
         Ok(Self { open, closed, refused, get_in, failed_probes })
     }
 
+    /// Makes the series of every reason.
+    pub(super) fn declare(&self) {
+        for why in ["idle", "head", "stranger", "account"] {
+            self.closed.with_label_values(&[why]).inc_by(0);
+        }
+        for why in ["address", "full"] {
+            self.refused.with_label_values(&[why]).inc_by(0);
+        }
+    }
+
     /// Counts a connection that was closed to make room.
     pub fn count_closed(&self, why: &str) {
         self.closed.with_label_values(&[why]).inc();

@@ -55,6 +55,11 @@ impl JobMetrics {
         Ok(Self { running, finished_at, failures, deleted, batches })
     }
 
+    /// Makes the series of a job.
+    pub fn declare(&self, job: &str) {
+        self.failures.with_label_values(&[job]).inc_by(0);
+    }
+
     /// A job begins.
     pub fn begin(&self, job: &str) {
         self.running.with_label_values(&[job]).set(1);

@@ -32,6 +32,13 @@ impl MailMetrics {
         Ok(Self { mails, waiting, under_way })
     }
 
+    /// Makes the series of a kind of mail.
+    pub(super) fn declare(&self, kind: &str) {
+        for outcome in ["sent", "put_off", "dropped", "unwanted"] {
+            self.mails.with_label_values(&[kind, outcome]).inc_by(0);
+        }
+    }
+
     /// Counts an attempt: `sent`, `put_off`, `dropped`, or `unwanted` where nothing was to be sent.
     pub fn count(&self, kind: &str, outcome: &'static str) {
         self.mails.with_label_values(&[kind, outcome]).inc();

@@ -36,6 +36,12 @@ impl PolicyMetrics {
         Ok(Self { differs, notices, left })
     }
 
+    /// Makes the series of a policy.
+    pub(super) fn declare(&self, policy: &str) {
+        self.differs.with_label_values(&[policy]).set(0);
+        self.count_notices(policy, 0);
+    }
+
     /// Whether a page differs from its version in force. Whether that is news.
     pub fn set_differs(&self, policy: &str, differs: bool) -> bool {
         let gauge = self.differs.with_label_values(&[policy]);

@@ -36,6 +36,11 @@ impl RpcMetrics {
         Ok(Self { calls, seconds })
     }
 
+    /// Makes the series of a provider that does not depend on what is asked of it.
+    pub(super) fn declare(&self, chain: &str, provider: &str) {
+        let _series: prometheus::Histogram = self.seconds.with_label_values(&[chain, provider]);
+    }
+
     /// Counts a call. The outcome is `ok`, `refused`, or the word of the error; a call that was
     /// never sent counts with the reason.
     pub fn count_call(&self, chain: &str, provider: &str, method: &str, outcome: &str) {

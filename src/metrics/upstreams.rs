@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use super::registry::DescribedRegistry;
 use crate::domain::usage_record::UsageRecord;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+
+/// Whose fault it may be that there is no answer, as `upstream::fault` names it.
+const FAULTS: [&str; 8] =
+    ["request", "not_there", "forbidden", "credential", "limited", "broken", "unreachable", "slow"];
+/// What caches did for a prompt.
+const CLASSES: [&str; 3] = ["uncached", "written", "read"];
 
 /// Counters of calls to upstreams.
 #[derive(Clone, Debug)]
@@ -13,6 +19,8 @@ pub struct UpstreamMetrics {
     head_seconds: HistogramVec,
     resting: IntGaugeVec,
     prompt_tokens: IntCounterVec,
+    open: IntGaugeVec,
+    open_max: IntGaugeVec,
 }
 
 impl UpstreamMetrics {
@@ -48,11 +56,41 @@ impl UpstreamMetrics {
             ),
             &["upstream", "class"],
         )?;
+        let gauge = |name, help| {
+            super::registered(registry, IntGaugeVec::new(Opts::new(name, help), &["upstream"]))
+        };
+        let open = gauge("sluice_upstream_open", "Requests that an upstream has from this node.")?;
+        let open_max = gauge(
+            "sluice_upstream_open_limit",
+            "Requests that an upstream may have from this node, if that is limited.",
+        )?;
         registry.register(Box::new(prompt_tokens.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(head_seconds.clone()))?;
         registry.register(Box::new(resting.clone()))?;
-        Ok(Self { requests, head_seconds, resting, prompt_tokens })
+        Ok(Self { requests, head_seconds, resting, prompt_tokens, open, open_max })
+    }
+
+    /// Makes the series of an upstream.
+    pub(super) fn declare(&self, upstream: &str, open_max: Option<usize>) {
+        for outcome in ["answered", "full"].into_iter().chain(FAULTS) {
+            self.requests.with_label_values(&[upstream, outcome]).inc_by(0);
+        }
+        for class in CLASSES {
+            self.prompt_tokens.with_label_values(&[upstream, class]).inc_by(0);
+        }
+        let _series: prometheus::Histogram = self.head_seconds.with_label_values(&[upstream]);
+        self.set_resting(upstream, false);
+        if let Some(most) = open_max {
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            self.open_max.with_label_values(&[upstream]).set(most);
+        }
+    }
+
+    /// What counts the requests that an upstream has.
+    #[must_use]
+    pub fn open(&self, upstream: &str) -> IntGauge {
+        self.open.with_label_values(&[upstream])
     }
 
     /// Counts a request: `answered`, or whose fault it was that it was not.
@@ -69,12 +107,8 @@ impl UpstreamMetrics {
     pub fn count_prompt(&self, record: &UsageRecord) {
         let Some(upstream) = record.upstream.as_deref() else { return };
         let written = record.cache_write_5m_tokens.saturating_add(record.cache_write_1h_tokens);
-        let classes = [
-            ("uncached", record.input_tokens),
-            ("written", written),
-            ("read", record.cache_read_tokens),
-        ];
-        for (class, tokens) in classes {
+        let counts = [record.input_tokens, written, record.cache_read_tokens];
+        for (class, tokens) in CLASSES.into_iter().zip(counts) {
             let tokens = u64::try_from(tokens).unwrap_or(0);
             self.prompt_tokens.with_label_values(&[upstream, class]).inc_by(tokens);
         }

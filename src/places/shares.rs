@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use prometheus::IntGauge;
+
 use super::{Place, Places, Rules};
 use crate::domain::ids::AccountId;
 
@@ -22,6 +24,8 @@ pub struct Shares {
     max_each: usize,
     taken: usize,
     accounts: Tally<AccountId>,
+    /// Shows how many are taken.
+    gauge: Option<IntGauge>,
 }
 
 impl<Id> Default for Tally<Id> {
@@ -74,7 +78,7 @@ impl Shares {
     /// So many places, and so many at most for one account.
     #[must_use]
     pub fn new(max: usize, max_each: usize) -> Self {
-        Self { max, max_each, taken: 0, accounts: Tally::default() }
+        Self { max, max_each, taken: 0, accounts: Tally::default(), gauge: None }
     }
 
     /// So many places, or any number, and half of them, rounded up, for one account: it cannot keep
@@ -90,6 +94,18 @@ impl Shares {
     pub fn set_half_each(&mut self, max: Option<usize>) {
         self.max = max.unwrap_or(usize::MAX);
         self.max_each = self.max.div_ceil(2);
+    }
+
+    /// From now on shows how many are taken.
+    pub fn show(&mut self, gauge: IntGauge) {
+        self.gauge = Some(gauge);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if let Some(gauge) = &self.gauge {
+            gauge.set(i64::try_from(self.taken).unwrap_or(i64::MAX));
+        }
     }
 
     /// Whether an account has all that it may take.
@@ -109,11 +125,13 @@ impl Rules for Shares {
     fn take(&mut self, who: &AccountId) {
         self.taken = self.taken.saturating_add(1);
         self.accounts.add(*who);
+        self.tell();
     }
 
     fn give_back(&mut self, who: &AccountId) {
         self.taken = self.taken.saturating_sub(1);
         self.accounts.remove(who);
+        self.tell();
     }
 }
 

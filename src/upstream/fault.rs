@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::headers;
-use crate::domain::api_error::ApiError;
+use crate::domain::api_error::{ApiError, RefusalReason};
 use crate::domain::unprintable::unprintable;
 
 /// Whose fault it is.
@@ -214,6 +214,7 @@ impl Failure {
     #[must_use]
     pub fn resting(secs: u64) -> Self {
         let error = ApiError { retry_after_secs: Some(secs.max(1)), ..ApiError::unavailable() };
+        let error = error.because(RefusalReason::UpstreamsRest);
         Self::new(FailureKind::Resting, None, error)
     }
 
@@ -221,7 +222,8 @@ impl Failure {
     #[must_use]
     pub fn full() -> Self {
         let message = "All upstreams are busy. Please try again.";
-        Self::new(FailureKind::Full, None, ApiError::new(529, "overloaded_error", message))
+        let error = ApiError::new(529, "overloaded_error", message);
+        Self::new(FailureKind::Full, None, error.because(RefusalReason::UpstreamsFull))
     }
 
     /// The same, and nobody else is asked.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::fault::Fault;
 use crate::config::CREDENTIAL_PHRASES;
-use crate::domain::api_error::ApiError;
+use crate::domain::api_error::{ApiError, RefusalReason};
 use crate::domain::unprintable::unprintable;
 
 /// Seconds after which a client may try again where the trouble is the operator's.
@@ -169,7 +169,8 @@ pub fn sort(status: StatusCode, body: &[u8], phrases: &[String]) -> Refused {
 /// 503 with a time and without a detail: the operator's trouble (E13).
 #[must_use]
 pub fn operators_trouble() -> ApiError {
-    ApiError { retry_after_secs: Some(RETRY_SECS), ..ApiError::unavailable() }
+    let error = ApiError { retry_after_secs: Some(RETRY_SECS), ..ApiError::unavailable() };
+    error.because(RefusalReason::Upstream)
 }
 
 /// Whether the error of a stream that has begun is about the operator's credential, credit,

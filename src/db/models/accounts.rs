@@ -206,3 +206,19 @@ pub fn set_preferences(
         .execute(conn)?;
     Ok(())
 }
+
+#[derive(QueryableByName)]
+struct SumsRow {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    available: i64,
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    reserved: i64,
+}
+
+/// What is available on all accounts together, and what is reserved. Reads every account.
+pub fn sums(conn: &mut AnyConnection) -> Result<(NanoUsd, NanoUsd), DbError> {
+    let sql = "SELECT CAST(COALESCE(SUM(available_nanousd), 0) AS BIGINT) AS available, \
+               CAST(COALESCE(SUM(reserved_nanousd), 0) AS BIGINT) AS reserved FROM accounts";
+    let SumsRow { available, reserved } = diesel::sql_query(sql).get_result(conn)?;
+    Ok((NanoUsd::from_nanos(available), NanoUsd::from_nanos(reserved)))
+}

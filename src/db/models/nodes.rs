@@ -137,6 +137,12 @@ pub fn forget_dead(conn: &mut AnyConnection, before: UnixMillis) -> Result<(), D
     Ok(())
 }
 
+/// The first node by name of those whose lease runs.
+pub fn first(conn: &mut AnyConnection, now: UnixMillis) -> Result<Option<String>, DbError> {
+    let living = nodes::table.filter(nodes::lease_expires_at.ge(now)).order(nodes::id);
+    Ok(living.select(nodes::id).first(conn).optional()?)
+}
+
 /// Whether a node's lease runs.
 pub fn is_alive(conn: &mut AnyConnection, node_id: &str, now: UnixMillis) -> Result<bool, DbError> {
     let alive = nodes::table.find(node_id).filter(nodes::lease_expires_at.ge(now));

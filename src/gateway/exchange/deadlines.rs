@@ -15,6 +15,8 @@ const HIDING_LOOK: Duration = Duration::from_secs(2);
 pub(super) struct Deadlines {
     pub(super) timer: Pin<Box<Sleep>>,
     pub(super) last_read: Instant,
+    /// The longest silence of the upstream so far.
+    pub(super) longest_gap: Duration,
     /// Silence after which the upstream counts as gone.
     pub(super) idle: Duration,
     /// Time that the upstream has for a head, and for the first usage behind it once the client has
@@ -39,6 +41,7 @@ impl Deadlines {
         let mut clock = Self {
             timer: Box::pin(tokio::time::sleep_until(now)),
             last_read: now,
+            longest_gap: Duration::ZERO,
             idle,
             head,
             latest: now + stream.max_duration,
@@ -49,6 +52,12 @@ impl Deadlines {
         };
         clock.arm(None, false);
         clock
+    }
+
+    /// Notes that the upstream has sent something.
+    pub(super) fn note_read(&mut self, at: Instant) {
+        self.longest_gap = self.longest_gap.max(at.duration_since(self.last_read));
+        self.last_read = at;
     }
 
     /// Notes that the client has heard something, or was not to be sent a ping.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::reply::{Client, budget_name};
 use super::{Dispatch, Draft};
 use crate::context::AppContext;
-use crate::domain::api_error::ApiError;
+use crate::domain::api_error::{ApiError, RefusalReason};
 use crate::domain::clock::UnixMillis;
 use crate::domain::key_limits::Exhausted;
 use crate::domain::messages_request::LARGE_BYTES;
@@ -256,10 +256,11 @@ impl<'a> Opening<'a> {
         let Exhausted { budget, left, period } = exhausted;
         let name = budget_name(*period);
         let advice = self.advice(*left);
-        ApiError::billing(format!(
+        let message = format!(
             "This API key's {name} of {budget} USD has {left} USD left, less than this request may \
              cost.{advice}"
-        ))
+        );
+        ApiError::billing(message).because(RefusalReason::KeyBudget)
     }
 
     /// A sentence on the largest `max_tokens` that `funds` cover, where it is less than what was

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Draft;
+use super::held::Held;
 use super::model_names::ModelNames;
 use super::opening::{Opened, charged_before};
 use super::reply::budget_name;
@@ -35,7 +36,7 @@ const NOT_COVERED: u16 = 402;
 pub(super) struct Reservation {
     pub(super) record: UsageRecord,
     pub(super) quote: Quote,
-    held: NanoUsd,
+    held: Held,
     /// What its answer will teach, until it has.
     lesson: Option<Lesson>,
     /// The first usage, once the hold is set to it.
@@ -107,7 +108,7 @@ impl Reservation {
         Self {
             record,
             quote,
-            held,
+            held: Held::new(held, Arc::clone(&context.metrics)),
             lesson: Some(lesson),
             counted: None,
             extend_from,
@@ -162,7 +163,10 @@ impl Reservation {
 
     /// Notes the upstream's first content.
     pub(super) fn note_first_byte(&mut self) {
-        self.record.first_byte_ms = Some(self.elapsed());
+        let millis = self.elapsed();
+        self.record.first_byte_ms = Some(millis);
+        let upstream = self.record.upstream.as_deref();
+        self.context.metrics.exchanges.observe_first_byte(upstream, millis);
     }
 
     fn elapsed(&self) -> i64 {
@@ -194,7 +198,7 @@ impl Reservation {
         let written = self.record.output_tokens.unsigned_abs().saturating_mul(2);
         let output = slice.max(written).min(self.quote.reserved_output);
         let amount = self.quote.counted_cost(&usage, output).ok()?;
-        self.held = amount;
+        self.held.set(amount);
         self.counted = Some(usage);
         self.quote.reserved_output = output;
         self.extend_from = near(output);
@@ -251,7 +255,7 @@ impl Reservation {
             .max(output_tokens.saturating_mul(2))
             .min(self.quote.max_output);
         let Some(amount) = self.amount(wanted) else { return Extension::Refused };
-        let before = self.held;
+        let before = self.held.amount();
         // Whatever is to be had, up to that.
         let hold = Hold {
             amount,
@@ -264,7 +268,7 @@ impl Reservation {
         match self.context.ledger.apply(Command::Extend { id, account_id, hold }).await {
             Ok(Effect::Extended { amount: granted }) => {
                 let part = part_of(wanted.saturating_sub(held_tokens), before, granted, amount);
-                self.held = granted;
+                self.held.set(granted);
                 self.quote.reserved_output = held_tokens.saturating_add(part);
                 self.extend_from = near(self.quote.reserved_output);
                 self.budget_spent = None;
@@ -304,7 +308,7 @@ impl Reservation {
             Ok(Effect::Resumed { amount: granted }) => {
                 let more = wanted.saturating_sub(output_tokens);
                 let part = part_of(more, least, granted, amount);
-                self.held = granted;
+                self.held.set(granted);
                 self.quote.reserved_output = output_tokens.saturating_add(part);
                 self.extend_from = near(self.quote.reserved_output);
                 self.lapses_known = lapses;
@@ -387,8 +391,7 @@ impl Reservation {
         context.holds.lines.free(record.account_id);
         match answer {
             Ok(Ok(Ok(Effect::Posted | Effect::AlreadyPosted | Effect::Replaced))) => {
-                context.metrics.count_ending(record.ending, record.cost);
-                context.metrics.upstreams.count_prompt(&record);
+                context.metrics.count_settled(&record);
                 true
             }
             // The ledger has told the operator.

@@ -113,7 +113,11 @@ impl<'a> Relay<'a> {
 
     /// Relays until something ends the stream.
     pub(super) async fn run(mut self) -> Relayed {
+        let open = self.context.metrics.exchanges.open_stream();
         let ending = self.until_ended().await;
+        drop(open);
+        let (upstream, gap) = (self.reservation.record.upstream.as_deref(), self.clock.longest_gap);
+        self.context.metrics.exchanges.observe_gap(upstream, gap);
         if let Some(doubt) = self.doubt.take() {
             (*doubt).end(ending, &self.meter);
         }
@@ -232,7 +236,7 @@ impl<'a> Relay<'a> {
         if let Some(ending) = self.is_departure_over(now) {
             return Some(ending);
         }
-        self.clock.last_read = now;
+        self.clock.note_read(now);
         self.meter.feed(&piece);
         self.queue.push(piece);
         None

@@ -1,0 +1,40 @@
+//! Things that should not happen, by name. Each has a series from the start: a counter that appears
+//! with its first event never rises, so that no rule of Prometheus sees that event.
+
+/// All names that are counted in `sluice_alerts_total`. `docs/operating.md` says what to do about
+/// each.
+pub const ALERTS: [&str; 33] = [
+    "a late settlement cannot be stored: its exchange stays as it was recovered",
+    "a pass names a model that was not asked for; billed as the one that served",
+    "a post was refused: its reservation was not open",
+    "a second message_start",
+    "a settlement cannot be stored, and is parked: see `sluice books verify`",
+    "a settlement could only be stored without the names in it",
+    "an answer came without usage",
+    "an answer costs more than any sum of money",
+    "an answer names a model without a price; billed as the requested one",
+    "an answer reports more than model and request allow",
+    "an event cannot be read",
+    "an exchange ended without settling; taking its last checkpoint",
+    "an upstream's answer is longer than is held of one",
+    "chain_coin",
+    "chain_dissent",
+    "chain_oversized_transaction",
+    "chain_provider",
+    "chain_reorganisation",
+    "closing_with_balance",
+    "inference_geo",
+    "policy_differs",
+    "service_tier",
+    "speed",
+    "the end of a stream is longer than limits.held_bytes",
+    "the lease had run out",
+    "unusual_spending",
+    "upstream answer not acceptable",
+    "upstream refuses our credential",
+    "usage: a cache split beyond its total",
+    "usage: a count fell",
+    "usage: cache writes beyond their split",
+    "usage: not a count",
+    "usage: unknown kind of iteration",
+];
