@@ -362,6 +362,10 @@ impl Ledger {
                     }
                     _ => "a settlement could only be stored without the names in it",
                 };
+                if outcome == Effect::Parked {
+                    // The next beat counts them.
+                    self.metrics.parked_settlements.inc();
+                }
                 self.metrics.count_alert(what);
                 tracing::error!(error = refusal, "{what}");
                 submit.reply(Ok(outcome));

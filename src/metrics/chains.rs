@@ -76,6 +76,17 @@ impl ChainMetrics {
         self.ok.with_label_values(&[chain]).set(is_ok.into());
     }
 
+    /// Leaves a chain to the node that reads it.
+    pub fn forget(&self, chain: &str) {
+        // What was never shown is no error.
+        drop(self.ok.remove_label_values(&[chain]));
+        drop(self.cases.remove_label_values(&[chain]));
+        drop(self.arrivals.remove_label_values(&[chain]));
+        for which in ["head", "final", "scanned"] {
+            drop(self.blocks.remove_label_values(&[chain, which]));
+        }
+    }
+
     /// Whether deposits in a coin are credited.
     pub fn set_coin_ok(&self, chain: &str, coin: &str, is_ok: bool) {
         self.coin_ok.with_label_values(&[chain, coin]).set(is_ok.into());

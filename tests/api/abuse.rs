@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sluice::accounts::spending;
 use sluice::db::schema::{accounts, api_keys, audit_log, usage_logs};
 
+use crate::support::alerting::Watched;
 use crate::support::app::{Account, Builder, TestApp};
 use crate::support::desk::Cli;
 use crate::support::sandbox::sandbox;
@@ -287,10 +288,12 @@ fn p7_a_server_looks_at_spending_by_itself() {
         .change(|settings| settings.abuse.spend_check = std::time::Duration::from_millis(50))
         .start();
     let account = app.account("0");
+    let watched = Watched::new(app.admin_address);
     spend(&app, &account, app.clock.now().as_millis() - 1, 12);
     app.mails_to(&app.address_of(&account), 1);
     crate::support::wait::eventually("the operator to see it", || {
         (app.metric("sluice_alerts_total{what=\"unusual_spending\"}") == 1).then_some(())
     });
+    watched.fires(&["SluiceUnusualSpending"]);
     forget_spending(&app);
 }

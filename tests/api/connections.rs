@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use crate::support::alerting::Watched;
 use crate::support::app::{Builder, TestApp};
 use crate::support::certificates::Certificates;
 use crate::support::client::{Answer, Connection, End, Request};
@@ -183,12 +184,14 @@ fn readyz_knows_whether_clients_get_in() {
     let upstream = Upstream::start();
     let app = narrow(&upstream).start();
     expect_ready(&app, true);
+    let watched = Watched::new(app.admin_address);
     let mut held =
         [0, 1].map(|number| open(&app, [Ipv4Addr::LOCALHOST.into(), address(1)][number]));
     for connection in &mut held {
         connection.write(&unfinished(&app));
     }
     expect_ready(&app, false);
+    watched.fires(&["SluiceClientsCannotConnect", "SluiceAtCapacity"]);
     assert!(app.metric("sluice_failed_probes_total") >= 2);
     // What is left has all that its address may have, which is the probe's too.
     let [of_loopback, other] = held;

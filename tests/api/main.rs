@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod abuse;
 #[cfg(test)]
+mod alarms;
+#[cfg(test)]
 mod archive;
 #[cfg(test)]
 mod bill;

@@ -9,6 +9,7 @@ mod commands;
 mod keys;
 mod metrics;
 mod readme;
+mod rules;
 mod service;
 
 use std::fs;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sluice::db::AnyConnection;
 use sluice::db::models::usage_logs;
 
+use crate::support::alerting::Watched;
 use crate::support::app::{Builder, TestApp, open_account, verify_books};
 use crate::support::client::{Connection, Request};
 use crate::support::desk::Cli;
@@ -112,6 +113,7 @@ fn what_is_refused_for_its_names_is_settled_without_them_and_what_an_operator_wa
         upstream.next().answer_json(&message(&used(output)));
         connection.answer(false).finish()
     };
+    let watched = Watched::new(app.admin_address);
     app.db(|conn| refuse(conn, "NEW.served_model IS NOT NULL", "22021"));
     assert_eq!(ask(10).status, 200);
     let row = app.only_row(&account);
@@ -122,6 +124,7 @@ fn what_is_refused_for_its_names_is_settled_without_them_and_what_an_operator_wa
     let before = app.balance(&account).available;
     ask(20).expect_error(503, "api_error");
     assert_eq!(app.metric("sluice_alerts_total{what=\"a settlement cannot be stored"), 1);
+    watched.fires(&["SluiceParkedSettlements", "SluiceSettlementIncomplete"]);
     let desk = Cli::beside(&app);
     let settled = desk.run(&["books", "settle", "--all", "--waive", "--reason", "our fault"]);
     assert_eq!(settled.code, 0, "{} {}", settled.out, settled.err);

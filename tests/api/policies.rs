@@ -5,6 +5,7 @@ use sluice::domain::policy::PolicyKind::{Privacy, Terms};
 use sluice::policies::{PolicyError, hash_of, hex};
 use sluice::site;
 
+use crate::support::alerting::Watched;
 use crate::support::app::{Builder, TestApp};
 use crate::support::client::Request;
 use crate::support::desk::Cli;
@@ -104,8 +105,10 @@ fn p16_the_operator_hears_of_a_page_that_says_something_else_and_nobody_else_doe
     let app = app();
     let differs = || app.metric("sluice_policy_differs{policy=\"privacy\"}");
     let alerts = || app.metric("sluice_alerts_total{what=\"policy_differs\"}");
+    let watched = Watched::new(app.admin_address);
     app.publish_text(Privacy, ("Words.", "<p>Other.</p>"), None, false).unwrap();
     eventually("the difference", || (differs() == 1).then_some(()));
+    watched.fires(&["SluicePolicyDiffers"]);
     assert_eq!((alerts(), app.metric("sluice_policy_differs{policy=\"terms\"}")), (1, 0));
     assert!(!page(&app, "/privacy").contains("differ"));
     app.publish(Privacy, "Words.", None, false).unwrap();

@@ -1,6 +1,7 @@
 //! What the tests stand on: a server, its upstreams, a client that sees every byte, and prices
 //! written down a second time.
 
+pub(crate) mod alerting;
 pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod browser;

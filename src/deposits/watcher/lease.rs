@@ -52,6 +52,10 @@ impl WatcherState {
             Ok(is_ours.then_some(ChainRow { revision, ..leased }))
         };
         let row = self.parts.database.run(lease).await?;
+        if row.is_none() {
+            // Another node reads it, and shows how it is.
+            self.parts.metrics.chains.forget(&self.parts.chain.name);
+        }
         self.told.row = row.as_ref().map(|row| (row.status.clone(), row.status_detail.clone()));
         Ok(row)
     }

@@ -12,6 +12,7 @@ use sluice::domain::deposit::{ClaimReason, ClaimState, DepositReason, DepositSta
 use sluice::domain::deposit_case::{CaseKind, CaseState};
 use sluice::domain::evm::ChainId;
 
+use crate::support::alerting::Watched;
 use crate::support::chain::CHAIN_ID;
 use crate::support::chain::wallet::{Draft, Wallet};
 use crate::support::deposits::{Shop, USDC};
@@ -134,6 +135,7 @@ fn a_receipt_without_its_transaction_is_a_case_and_the_chain_goes_on() {
     );
     well(&shop);
     assert_eq!(metric(&shop), 1);
+    Watched::before_the_start(shop.app.admin_address).fires(&["SluiceDepositCases"]);
     let paid = shop.pay_usdc(2, 3 * USDC);
     shop.finalize();
     shop.credited(paid);

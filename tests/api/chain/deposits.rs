@@ -5,6 +5,7 @@ use serde_json::json;
 use sluice::domain::deposit::{DepositReason, DepositState};
 use sluice::domain::money::NanoUsd;
 
+use crate::support::alerting::Watched;
 use crate::support::chain::CHAIN_ID;
 use crate::support::chain::wallet::{Draft, Wallet, transaction_hash};
 use crate::support::deposits::{Shop, USDC};
@@ -93,9 +94,11 @@ fn a_credit_whose_block_leaves_is_taken_back_and_given_again_once_it_is_mined_ag
     assert_eq!(shop.credited(tx).credit_number, 1);
 
     // Deeper than what the chain had called final.
+    let watched = Watched::new(shop.app.admin_address);
     chain.reorg(10, &[]);
     shop.mine(1);
     let gone = shop.reaches(tx, DepositState::Reversed).remove(0);
+    watched.fires(&["SluiceChainReorganisation"]);
     assert_eq!(gone.value_nanousd.map(NanoUsd::as_nanos), Some(10 * DOLLAR));
     assert_eq!(shop.available(&account), 0);
     assert_eq!(shop.app.entries(&account, "reversal"), [-10 * DOLLAR]);
@@ -247,6 +250,7 @@ fn with_fewer_providers_than_the_quorum_everything_waits_and_everybody_is_told()
     let shop = Shop::open();
     let account = shop.holder_of(1);
     shop.well();
+    let watched = Watched::new(shop.app.admin_address);
     shop.mint.beta.die();
     let tx = shop.pay_usdc(1, 10 * USDC);
     shop.finalize();
@@ -255,6 +259,7 @@ fn with_fewer_providers_than_the_quorum_everything_waits_and_everybody_is_told()
     assert_eq!(ready.status, 200, "requests are served all the same");
     assert_eq!(ready.text(), format!("ready\ndeposits on base wait, degraded: {detail}\n"));
     assert_eq!(shop.app.metric("sluice_chain_ok{chain=\"base\"}"), 0);
+    watched.fires(&["SluiceChainWaits", "SluiceChainProvider"]);
     assert_eq!(shop.available(&account), 0);
     shop.mint.beta.revive();
     shop.credited(tx);

@@ -4,6 +4,7 @@
 use ethers_core::types::{H256, U256};
 use serde_json::{Value, json};
 
+use crate::support::alerting::Watched;
 use crate::support::chain::node::number;
 use crate::support::deposits::{Mint, Shop, USDC};
 use crate::support::rpc::Provider;
@@ -65,11 +66,15 @@ fn one_liar_of_three_is_outvoted_and_told_of() {
     for (count, (what, lie)) in (1..).zip(LIES) {
         lie(&gamma, &shop);
         let alerts = shop.alert_count("chain_dissent");
+        let watched = Watched::new(shop.app.admin_address);
         for tx in pay(&shop) {
             shop.credited(tx);
         }
         assert_eq!(shop.caught_up().status, "ok", "{what}");
         shop.alerts("chain_dissent", alerts);
+        if count == 1 {
+            watched.fires(&["SluiceChainDissent"]);
+        }
         assert_eq!(shop.available(&account), count * 23_000_000_000, "{what}");
         gamma.heal();
     }

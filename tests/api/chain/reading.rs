@@ -5,6 +5,7 @@ use ethers_core::types::U256;
 use serde_json::json;
 use sluice::domain::deposit::DepositState;
 
+use crate::support::alerting::Watched;
 use crate::support::chain::node::number;
 use crate::support::deposits::{Mint, Shop, USDC};
 use crate::support::rpc::Provider;
@@ -170,6 +171,8 @@ fn a_coin_that_contradicts_the_settings_stops_alone_and_its_deposits_wait_until_
             shop.app.metric(&format!("sluice_coin_ok{{chain=\"base\",coin=\"{coin}\"}}"))
         };
         assert_eq!((coin("USDC"), coin("ETH"), coin("PEG")), (0, 1, 1), "{words}");
+        // It has been so since the start.
+        Watched::before_the_start(shop.app.admin_address).fires(&["SluiceCoinMismatch"]);
         assert_eq!(shop.app.metric("sluice_chain_ok{chain=\"base\"}"), 1, "{words}");
         // Mended and started again.
         let (mint, (database, _folder)) = shop.stop();

@@ -4,6 +4,7 @@ use sluice::accounts::deletion::closing::Closed;
 use sluice::accounts::deletion::erasure;
 
 use super::{GRACE_HOURS, HOUR_MILLIS, close, is_there};
+use crate::support::alerting::Watched;
 use crate::support::app::{TestApp, credit};
 use crate::support::wait::eventually;
 
@@ -17,6 +18,7 @@ fn the_operator_hears_once_a_day_of_accounts_that_stay_because_of_a_late_balance
         credit(conn, late.id, 5);
         credit(conn, waived.id, 5);
     });
+    let watched = Watched::new(app.admin_address);
     let stuck = || app.metric("sluice_closings_stuck");
     let alerts = || app.metric("sluice_alerts_total{what=\"closing_with_balance\"}");
     let found = || {
@@ -29,6 +31,8 @@ fn the_operator_hears_once_a_day_of_accounts_that_stay_because_of_a_late_balance
     assert_eq!(found(), [late.public_id.as_str()]);
     eventually("the account to be told of", || (stuck() == 1).then_some(()));
     eventually("the alert", || (alerts() == 1).then_some(()));
+    // The clock went on by days, and the lease did not.
+    watched.fires_beside(&["SluiceClosingStuck"], &["SluiceLeaseLost"]);
     eventually("the other to go", || (!is_there(&app, &waived)).then_some(()));
     app.clock.advance(24 * HOUR_MILLIS);
     eventually("the second alert", || (alerts() == 2).then_some(()));

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Stage, json_answer, usage};
+use crate::support::alerting::Watched;
 use crate::support::prices::{estimated_tokens, haiku};
 use crate::support::sse;
 use crate::support::upstream::message;
@@ -197,6 +198,7 @@ fn an_event_that_comes_in_pieces_goes_out_whole() {
 #[test]
 fn e10_a_complete_answer_without_usage_is_estimated_and_told_to_the_operator() {
     let stage = Stage::new();
+    let watched = Watched::new(stage.app.admin_address);
     let (exchange, connection) = stage.stream();
     // What is likely of the input, which is what is held beside 4096 tokens of output.
     let likely = (stage.app.balance(&stage.account).reserved - 4096 * 5000) / 1000;
@@ -225,6 +227,7 @@ fn e10_a_complete_answer_without_usage_is_estimated_and_told_to_the_operator() {
     assert_eq!(row.input_tokens, likely);
     assert_eq!(row.cost_nanousd.as_nanos(), haiku(row.input_tokens, row.output_tokens));
     assert!(stage.app.metric("sluice_alerts_total{what=\"an answer came without usage\"}") >= 1);
+    watched.fires(&["SluiceUsageUnclear"]);
 
     let stage = Stage::new();
     let (exchange, connection) = stage.json();

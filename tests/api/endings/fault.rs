@@ -13,6 +13,7 @@ use sluice::domain::usage_record::UsageRecord;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::{Stage, expect_end, json_body};
+use crate::support::alerting::Watched;
 use crate::support::prices::{estimated_tokens, haiku};
 use crate::support::sse;
 use crate::support::wait::eventually;
@@ -96,6 +97,7 @@ fn e14_a_panic_in_the_relay_ends_that_stream_at_its_checkpoint_and_no_other() {
     let mut other_answer = other_connection.answer(false);
     other_answer.read_until("message_start");
 
+    let watched = Watched::new(stage.app.admin_address);
     let words = format!("{CANARY} ").repeat(50);
     let (mut exchange, mut answer) = stage.begun(&words);
     let kept = checkpoint(&stage, estimated_tokens(words.len()));
@@ -116,6 +118,7 @@ fn e14_a_panic_in_the_relay_ends_that_stream_at_its_checkpoint_and_no_other() {
     exchange.wait_until_left();
     let row = stage.delivered("E14", 1000, words.len());
     assert_eq!(row.cost_nanousd.as_nanos(), kept.cost.as_nanos());
+    watched.fires(&["SluiceExchangePanicked", "SluiceUsageUnclear"]);
 
     other_exchange.chunk([sse::text("still here"), sse::end(200), sse::message_stop()].concat());
     other_exchange.end_chunks();

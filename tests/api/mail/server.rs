@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sluice::domain::mail::MailKind;
 
+use crate::support::alerting::Watched;
 use crate::support::app::{Builder, TestApp};
 use crate::support::mail::{MailServer, PASSWORD, USER};
 use crate::support::process::Process;
@@ -118,7 +119,10 @@ fn p15_a_second_copy_goes_out_only_where_nobody_knows_and_has_the_same_name() {
 fn a_server_that_says_nothing_is_left_after_a_while_and_asked_again() {
     let server = MailServer::start();
     let app = builder(&server).start();
+    let watched = Watched::new(app.admin_address);
     send(&app, "hang-1@example.net");
+    counted(&app, "put_off", 1);
+    watched.fires(&["SluiceMailWaits"]);
     outlast(&app, 1);
     assert_eq!(server.journal().len(), 2);
     // Without an answer to its goodbye the mail has gone all the same.
@@ -132,10 +136,12 @@ fn a_server_that_says_nothing_is_left_after_a_while_and_asked_again() {
 fn what_a_server_refuses_for_good_is_dropped_at_once() {
     let server = MailServer::start();
     let app = builder(&server).start();
+    let watched = Watched::new(app.admin_address);
     send(&app, "refuse@example.net");
     send(&app, "reject@example.net");
     app.all_mail_is_gone();
     assert_eq!((count(&app, "dropped"), count(&app, "put_off")), (2, 0));
+    watched.fires(&["SluiceMailDropped"]);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use sluice::metrics::ALERTS;
+
 /// What counts an alert, or notes one that is counted later.
 const CALLS: [&str; 4] = ["count_alert(", "alert_daily(", ".alert(", "alerts.push("];
 /// What notes that a factor has no price, by the name of the factor, which stands last.
@@ -19,6 +21,8 @@ fn every_alert_stands_on_a_page_that_says_what_to_do() {
     let mut labels = BTreeSet::new();
     collect(&root.join("src"), &mut labels);
     assert!(labels.len() > 25, "only {labels:#?}");
+    let known: BTreeSet<_> = ALERTS.iter().map(|label| (*label).to_owned()).collect();
+    assert_eq!(labels, known, "what is counted, and what has a series from the start");
     let read = |page| fs::read_to_string(root.join("docs").join(page)).unwrap();
     let pages = PAGES.map(read).concat();
     let missing: Vec<_> = labels.iter().filter(|label| !is_named(&pages, label)).collect();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Stage, assert_billed_in_full, end_unpaid};
+use crate::support::alerting::Watched;
 use crate::support::database::TestDatabase;
 use crate::support::process::Process;
 
@@ -32,6 +33,7 @@ fn take_and_put_back(take: impl FnOnce(&Path), put_back: impl FnOnce(&Path)) {
         names.sort();
         names
     };
+    let watched = Watched::new(stage.process.admin_address);
     take(&folder);
     let left = names();
     stage.expect_refusal();
@@ -39,6 +41,7 @@ fn take_and_put_back(take: impl FnOnce(&Path), put_back: impl FnOnce(&Path)) {
     assert!(stage.readyz().text().contains("the database file is not in its place"));
     end_unpaid(running);
     stage.expect_refusal();
+    watched.fires(&["SluiceDatabaseUnreachable"]);
     let log = stage.process.log();
     assert!(log.contains("the database file was moved, deleted or replaced"), "{log}");
     assert_eq!(names(), left, "nothing is made in its place");

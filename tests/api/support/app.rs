@@ -263,14 +263,19 @@ impl TestApp {
         Connection::open(self.admin_address).ask(&request).finish()
     }
 
-    /// A number from `/metrics`; 0 for a line that is not there.
+    /// A number from `/metrics`, the sum of all lines of one metric that start so; 0 where there is
+    /// none.
     pub(crate) fn metric(&self, line_start: &str) -> u64 {
         let response = Connection::open(self.admin_address)
             .ask(&Request::get("/metrics").header("connection", "close"))
             .finish();
         let text = response.text();
-        let line = text.lines().find(|line| line.starts_with(line_start));
-        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+        let name = line_start.split(['{', ' ']).next().unwrap();
+        let is_it = |line: &&str| {
+            line.starts_with(line_start) && line.split(['{', ' ']).next() == Some(name)
+        };
+        let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+        text.lines().filter(is_it).map(value).sum()
     }
 
     /// Tells it to stop in order, without waiting.

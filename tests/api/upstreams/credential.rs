@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{CANARY, KINDS, Kind, Pair, answer, error_body, expect_no_word_of_it, send};
+use crate::support::alerting::Watched;
 use crate::support::app::{Account, Builder, TestApp};
 use crate::support::upstream::Upstream;
 use crate::support::wait::eventually;
@@ -95,8 +96,16 @@ fn e13_a_credential_that_our_own_request_is_refused_with_rests_the_upstream_for_
         upstream.answer_probes(Some((status, CANARY)));
         let app = TestApp::with(&upstream);
         let (one, two) = (app.account("5.00"), app.account("5.00"));
+        let watched = Watched::new(app.admin_address);
         refused(&app, &upstream, &one, Kind::Stream, status);
         eventually("the upstream to rest", || (app.metric(RESTING) == 1).then_some(()));
+        if status == 401 {
+            watched.fires(&[
+                "SluiceUpstreamCredential",
+                "SluiceUpstreamResting",
+                "SluiceNoUpstream",
+            ]);
+        }
         for kind in KINDS {
             let response = send(&app, &two, kind).answer(false).finish();
             response.expect_error(503, "api_error");

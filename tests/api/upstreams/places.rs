@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{KINDS, Kind, Pair, answer, error_body, expect_answer, send};
+use crate::support::alerting::Watched;
 use crate::support::app::{Account, Builder, TestApp};
 use crate::support::client::{Connection, Request};
 use crate::support::sandbox::body;
@@ -64,9 +65,11 @@ fn who_has_waited_for_long_enough_hears_of_it_and_nothing_is_sent() {
     let (app, upstream) = one(1, 1);
     let (account, other) = (app.account("5.00"), app.account("5.00"));
     let running = begun(&app, &upstream, &account);
+    let watched = Watched::new(app.admin_address);
     let response = send(&app, &other, Kind::Json).answer(false).finish();
     let told = response.expect_error(529, "overloaded_error");
     assert_eq!(told, "All upstreams are busy. Please try again.");
+    watched.fires(&["SluiceUpstreamsBusy"]);
     assert_eq!(response.header("retry-after"), Some("1"));
     assert_eq!(response.header("x-should-retry"), None);
     assert_eq!(app.only_row(&other).cost_nanousd.as_nanos(), 0);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{CANARY, KINDS, Kind, Pair, answer, expect_answer, expect_billed_once, send};
+use crate::support::alerting::Watched;
 use crate::support::app::{Builder, TestApp};
 use crate::support::sse;
 use crate::support::upstream::{Exchange, Upstream, json_response};
@@ -44,11 +45,13 @@ fn where_our_own_request_hangs_too_it_rests_for_everybody() {
     let pair = Pair::with(impatient, "timeouts_max = 1");
     pair.first.answer_probes(Some((503, CANARY)));
     let (one, two) = (pair.app.account("5.00"), pair.app.account("5.00"));
+    let watched = Watched::new(pair.app.admin_address);
     let connection = pair.send(&one, Kind::Stream);
     let _hanging = pair.first.next();
     expect_answer(Kind::Stream, pair.second.next(), connection);
     let resting = "sluice_upstream_resting{upstream=\"first\"}";
     eventually("the first to rest", || (pair.app.metric(resting) == 1).then_some(()));
+    watched.fires(&["SluiceUpstreamResting"]);
     for kind in KINDS {
         let connection = pair.send(&two, kind);
         expect_answer(kind, pair.second.next(), connection);

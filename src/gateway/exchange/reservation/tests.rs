@@ -93,7 +93,7 @@ fn e14_what_is_dropped_open_is_settled_at_its_last_checkpoint_and_what_is_posted
         let bill = Bill::nothing(Outcome::Refused, 400);
         voided.charge(&bill);
         assert!(voided.post(&bill).await);
-        assert!(!context.metrics.render().contains("taking its last checkpoint"));
+        assert!(context.metrics.render().contains("taking its last checkpoint\"} 0"));
         let mut dropped = open("req_dropped").await;
         dropped.set_usage(&usage(10, 1), false);
         dropped.checkpoint(&usage(10, 1));
@@ -106,6 +106,6 @@ fn e14_what_is_dropped_open_is_settled_at_its_last_checkpoint_and_what_is_posted
         let found: Vec<_> =
             rows.iter().map(|row| (row.ending.code(), row.cost_nanousd.as_nanos())).collect();
         assert_eq!(found, [("E14", 15_000), ("E1", 25_000), ("E2", 0)]);
-        assert!(context.metrics.render().contains("taking its last checkpoint"));
+        assert!(context.metrics.render().contains("taking its last checkpoint\"} 1"));
     });
 }
