@@ -12,6 +12,7 @@ mod deposit_words;
 mod deposits;
 mod early;
 mod erased;
+mod exposed;
 mod facts;
 mod faults;
 mod feed;

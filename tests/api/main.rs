@@ -39,6 +39,8 @@ mod erasure;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod heads;
 #[cfg(test)]
 mod holds;

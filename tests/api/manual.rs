@@ -5,6 +5,7 @@
 //! made.
 
 mod alerts;
+mod board;
 mod commands;
 mod keys;
 mod metrics;
