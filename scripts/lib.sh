@@ -120,6 +120,12 @@ need_aiosmtpd() {
     export MAIL_PYTHON=$tools/mail/bin/python
 }
 
+# need_collector: puts what reads traces into `tools`, and exports `OTLP_PYTHON`, the Python that has it.
+need_collector() {
+    need_packages "$tools/otlp" tests/otlp/requirements.txt opentelemetry-proto
+    export OTLP_PYTHON=$tools/otlp/bin/python
+}
+
 # need_ruff: puts what checks Python into `tools`, and exports `RUFF`, the path of its program.
 need_ruff() {
     need_packages "$tools/ruff" scripts/requirements.txt ruff

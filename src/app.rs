@@ -45,6 +45,7 @@ use crate::places::Places;
 use crate::places::shares::Shares;
 use crate::site;
 use crate::telemetry::Causes;
+use crate::traces;
 use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
 use chains::ChainWatchers;
@@ -55,6 +56,8 @@ use reload::Reloader;
 
 /// After a stop's own time, settlements get this long to reach the database.
 const SETTLE: Duration = Duration::from_secs(15);
+/// How long a stop waits for the last traces.
+const LAST_TRACES: Duration = Duration::from_secs(1);
 /// How often a stop says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Descriptors besides those of clients and upstreams: listeners, database, probes, logs.
@@ -96,6 +99,9 @@ pub enum StartError {
     /// TLS.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
+    /// Headers for the collector of traces.
+    #[error("otlp.headers_file: {0}")]
+    Traces(String),
     /// The certificate for clients.
     #[error("server.tls_certificate_file and server.tls_key_file cannot be served")]
     Certificate(#[from] crate::http::tls::CertificateError),
@@ -171,6 +177,10 @@ impl Application {
         let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
         metrics.declare(&settings);
         let (ledger, ledger_threads) = LedgerHandle::start(&database, &clock, &metrics);
+        let node_id: Arc<str> = new_name(&settings)?.into();
+        let tls = tls_config().map_err(StartError::Tls)?;
+        let traces = traces::start(&settings.otlp, (&clock, &node_id), &metrics.traces, &tls)
+            .map_err(StartError::Traces)?;
         let stream = &settings.stream;
         let (reloads, reload_queue) = ReloadRequests::new();
         let context = Arc::new(AppContext {
@@ -179,11 +189,12 @@ impl Application {
             ledger,
             clock,
             tracker: Tracker::default(),
-            node_id: new_name(&settings)?.into(),
+            node_id,
             standing: Arc::default(),
             drains: Places::new(Shares::new(stream.drains_max, stream.drains_max_per_account)),
             holds: Arc::new(Holds::new(&settings.reservation)),
             metrics,
+            traces,
             mail: OutboxNotifier::default(),
             reloads,
             settings,
@@ -196,7 +207,6 @@ impl Application {
         let shown = site::policies::shown(&context.settings)?;
         let plans = jobs::plans(&context, shown.clone());
         let (scheduler, alarm) = Scheduler::start(Arc::clone(&context), plans).await?;
-        let tls = tls_config().map_err(StartError::Tls)?;
         let chains = ChainWatchers::start(&context, &tls)?;
         // Actors begin when they are first polled, which must be while there is a runtime.
         tokio::task::yield_now().await;
@@ -260,6 +270,7 @@ impl Application {
         });
         let was_alive = watch_over(&context, &chains, &stop.in_order).await;
         let is_settled = stop_in_order(&context, &stop.at_once, handles).await;
+        context.traces.flush(LAST_TRACES).await;
         drop(all_ended.await);
         alarm.stop().await;
         chains.lock().await.stop();

@@ -13,6 +13,7 @@ mod limits;
 mod lines;
 mod mail;
 mod notes;
+mod otlp;
 mod pricing;
 mod privacy;
 mod problems;
@@ -44,6 +45,7 @@ pub use self::database::{DatabaseSettings, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
 pub use self::limits::Limits;
 pub use self::mail::{Mail, MailDelivery, MailTls, Smtp};
+pub use self::otlp::Otlp;
 pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay, TombstoneSecret};
 pub use self::problems::{ConfigErrors, Problem, SettingLocation};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
@@ -137,6 +139,8 @@ pub struct Settings {
     pub site: SiteSettings,
     /// What the operator sees.
     pub log: Log,
+    /// Where traces go.
+    pub otlp: Otlp,
     /// Models and prices, markup included.
     pub prices: Arc<PriceList>,
     shown: String,

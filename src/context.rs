@@ -14,6 +14,7 @@ use crate::ledger::actor::LedgerHandle;
 use crate::mail::mailer::OutboxNotifier;
 use crate::metrics::Metrics;
 use crate::places::shares::SharedPlaces;
+use crate::traces::Tracer;
 use crate::tracker::Tracker;
 use crate::upstream::node::CallContext;
 pub use lease_state::LeaseState;
@@ -45,6 +46,8 @@ pub struct AppContext {
     pub holds: Arc<Holds>,
     /// What the operator sees.
     pub metrics: Arc<Metrics>,
+    /// Records exchanges for a collector.
+    pub traces: Tracer,
     /// To be rung after mail was put into the outbox.
     pub mail: OutboxNotifier,
     /// Who is asked to read the settings again.

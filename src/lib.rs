@@ -12,6 +12,8 @@ pub mod places;
 pub mod telemetry;
 pub mod tracker;
 
+pub mod traces;
+
 pub mod chain;
 pub mod db;
 pub mod upstream;

@@ -12,6 +12,7 @@ pub mod policies;
 pub mod registry;
 pub mod rpc;
 pub mod settings;
+pub mod traces;
 pub mod upstreams;
 
 use std::borrow::Cow;
@@ -37,6 +38,7 @@ use policies::PolicyMetrics;
 use registry::{DescribedRegistry, Description};
 use rpc::RpcMetrics;
 use settings::SettingsMetrics;
+use traces::TraceMetrics;
 use upstreams::UpstreamMetrics;
 
 /// Milliseconds of a day.
@@ -81,6 +83,8 @@ pub struct Metrics {
     pub chains: ChainMetrics,
     /// Calls to providers of chains.
     pub rpc: RpcMetrics,
+    /// Spans of traces.
+    pub traces: TraceMetrics,
     /// Jobs: whether they run, and what they did.
     pub jobs: JobMetrics,
     /// Versions of policies and their notices.
@@ -165,6 +169,7 @@ impl Metrics {
         let chains = ChainMetrics::new(&registry)?;
         let rpc = RpcMetrics::new(&registry)?;
         let upstreams = UpstreamMetrics::new(&registry)?;
+        let traces = TraceMetrics::new(&registry)?;
         let jobs = JobMetrics::new(&registry)?;
         let settings = SettingsMetrics::new(&registry)?;
         let policies = PolicyMetrics::new(&registry)?;
@@ -196,6 +201,7 @@ impl Metrics {
             daily: Arc::default(),
             upstreams,
             rpc,
+            traces,
             jobs,
             settings,
             policies,

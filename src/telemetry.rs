@@ -20,7 +20,8 @@ pub fn start(log: &Log) {
             keep(move |filter| handle.reload(filter), builder.try_init().is_ok());
         }
         LogFormat::Json => {
-            let builder = builder.json().with_filter_reloading();
+            // A request's span has its name; no span lies within another.
+            let builder = builder.json().with_span_list(false).with_filter_reloading();
             let handle = builder.reload_handle();
             keep(move |filter| handle.reload(filter), builder.try_init().is_ok());
         }

@@ -21,10 +21,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 18] = [
+const STOREYS: [&[&str]; 19] = [
     &["domain"],
     &["config"],
     &["metrics", "places", "telemetry", "tracker"],
+    &["traces"],
     &["chain", "db", "upstream"],
     &["holds", "ledger"],
     &["accounts"],

@@ -20,13 +20,14 @@ use super::problems::{ConfigErrors, KeyPath, KeyStep, Problems};
 use super::reload::KeyHashes;
 use super::upstream::{UpstreamEntry, UpstreamSettings};
 use super::{
-    Abuse, Accounts, DatabaseSettings, Deposits, Limits, LoadPurpose, Log, PricesOfFile, Privacy,
-    Requests, ReservationSettings, Server, Settings, SiteSettings, Sources, Stream, Tools, show,
+    Abuse, Accounts, DatabaseSettings, Deposits, Limits, LoadPurpose, Log, Otlp, PricesOfFile,
+    Privacy, Requests, ReservationSettings, Server, Settings, SiteSettings, Sources, Stream, Tools,
+    show,
 };
 use crate::domain::price_list::PriceList;
 
 /// Every top-level name that may stand in a file.
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "server",
     "database",
     "limits",
@@ -43,6 +44,7 @@ const SECTIONS: [&str; 18] = [
     "chains",
     "site",
     "log",
+    "otlp",
     "pricing",
     "models",
 ];
@@ -83,6 +85,7 @@ pub(super) fn settings(
             mail,
             site: sections.site,
             log: sections.log,
+            otlp: sections.otlp,
             prices: Arc::new(prices),
             shown: show::toml(&layers.tree),
             hashes: KeyHashes::of(&layers.tree),
@@ -128,6 +131,7 @@ struct Sections {
     privacy: Privacy,
     site: SiteSettings,
     log: Log,
+    otlp: Otlp,
 }
 
 struct SettingsReader<'a> {
@@ -184,6 +188,10 @@ impl SettingsReader<'_> {
             site.check(&at, &mut self.problems);
         }
         let (_, log) = self.section("log");
+        let (at, otlp) = self.section::<Otlp>("otlp");
+        if let Some(otlp) = &otlp {
+            otlp.check(&at, &mut self.problems);
+        }
         Some(Sections {
             server: server?,
             database: database?,
@@ -198,6 +206,7 @@ impl SettingsReader<'_> {
             privacy: privacy?,
             site: site?,
             log: log?,
+            otlp: otlp?,
         })
     }
 

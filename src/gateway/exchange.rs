@@ -31,12 +31,14 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::{Instrument as _, Span};
 
 use crate::context::AppContext;
 use crate::domain::quote::Quote;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::UsageRecord;
 use crate::holds::Lesson;
+use crate::traces::ExchangeTrace;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::UpstreamClient;
 
@@ -51,6 +53,8 @@ pub struct Exchange {
     pub dispatch: Dispatch,
     /// What its reservation is made of.
     pub draft: Draft,
+    /// What the operator's collector hears of it.
+    pub trace: ExchangeTrace,
     /// Who waits for its answer.
     pub client: Client,
     /// A stop waits for it. It is from before the last look at whether the server is stopping, so
@@ -83,6 +87,7 @@ pub struct Draft {
 /// See the module.
 pub struct StreamActor {
     exchange: Option<Exchange>,
+    span: Span,
 }
 
 unprintable!(Exchange, Dispatch, Draft);
@@ -91,7 +96,7 @@ impl StreamActor {
     /// Starts the exchange on this worker's arbiter.
     pub fn start(exchange: Exchange) {
         // The address is not kept: an exchange is steered by its channels and tokens.
-        drop(Actor::start(Self { exchange: Some(exchange) }));
+        drop(Actor::start(Self { exchange: Some(exchange), span: Span::current() }));
     }
 }
 
@@ -100,7 +105,9 @@ impl Actor for StreamActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(exchange) = self.exchange.take() else { return ctx.stop() };
-        let run = run::run(exchange).into_actor(self).map(|(), _, ctx| ctx.stop());
+        let span = std::mem::replace(&mut self.span, Span::none());
+        // What it logs belongs to its request.
+        let run = run::run(exchange).instrument(span).into_actor(self).map(|(), _, ctx| ctx.stop());
         ctx.spawn(run);
     }
 }

@@ -7,6 +7,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::admission::{self, Admitted};
 use super::exchange::{Client, Dispatch, Draft, Exchange, GatewayResponse, StreamActor};
@@ -30,6 +31,8 @@ use crate::upstream::order::{Conversation, order};
 /// Paths upstream: always these, however the client has written its own.
 const MESSAGES: &str = "/v1/messages";
 pub(super) const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
+/// Of W3C Trace Context.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The one parameter that is known, and its one value.
 const BETA_QUERY: &str = "beta=true";
 
@@ -44,7 +47,9 @@ pub(super) async fn create(
         Err(no_name) => return no_name.into(),
     };
     let mut allowance = None;
-    let begun = begin(&http, &mut payload, &gateway, (&id, &mut allowance)).await;
+    // Every line of the log about it has its name.
+    let span = tracing::error_span!("request", request_id = id.as_str());
+    let begun = begin(&http, &mut payload, &gateway, (&id, &mut allowance)).instrument(span).await;
     let mut response = match begun {
         Ok(reply) => respond::reply(&http, &id, reply),
         Err(error) => respond::unread(respond::error(&http, &id, &error), payload),
@@ -61,7 +66,7 @@ async fn begin(
     gateway: &Gateway,
     (id, allowance): (&RequestId, &mut Option<Allowance>),
 ) -> Result<GatewayResponse, ApiError> {
-    let now = gateway.context.clock.now();
+    let (now, came) = (gateway.context.clock.now(), Instant::now());
     let holder = auth::identify_payer(&gateway.keys, http, auth::BEFORE_RESERVATION, now).await?;
     refuse_while_draining(gateway)?;
     let counted = gateway.limits.count_of_key(&holder);
@@ -88,11 +93,14 @@ async fn begin(
     refuse_while_draining(gateway)?;
     let stall = http.conn_data::<Stall>().cloned().unwrap_or_default();
     let may_know_balance = holder.limits.scopes.tell_the_balance();
+    let parent = http.headers().get(TRACE_PARENT).and_then(|value| value.to_str().ok());
+    let trace = gateway.context.traces.begin(id, parent, came);
     let (client, answered) = Client::new(stall, Box::new(permit), may_know_balance);
     StreamActor::start(Exchange {
         context: Arc::clone(&gateway.context),
         dispatch: Dispatch { request, wants_stream, upstreams, wait },
         draft: Draft { record, quote, lesson },
+        trace,
         client,
         token,
     });

@@ -67,6 +67,8 @@ mod money;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
+mod otlp;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod parked;

@@ -10,6 +10,7 @@ pub(crate) mod chain;
 pub(crate) mod claiming;
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod database;
 pub(crate) mod deposit_rows;
 pub(crate) mod deposits;

@@ -114,11 +114,18 @@ impl AttemptParts<'_> {
             self.latest = self.latest.max(Instant::now() + own);
         }
         self.reservation.set_upstream(&turn.client.upstream.settings);
+        self.reservation.trace.begin_call("call");
+        self.reservation.trace.note_upstream(&turn.client.upstream.settings.name);
         let given = if self.wants_stream {
             self.ask_for_stream(turn).await
         } else {
             self.ask_for_json(turn).await
         };
+        if given.is_ok() {
+            self.reservation.trace.end();
+        } else {
+            self.reservation.trace.fail();
+        }
         let given = given.map(|answer| {
             let is_certain = !matches!(&answer, Begun::Stream(opened) if opened.doubt.is_some());
             Answered { answer, is_certain }

@@ -25,6 +25,7 @@ use crate::domain::usage::Usage;
 use crate::domain::usage_record::{Outcome, UsageRecord};
 use crate::holds::Lesson;
 use crate::ledger::{Command, Effect, Hold};
+use crate::traces::ExchangeTrace;
 
 /// Tokens of output that are never too many: of a short answer, the estimate is rough.
 const BEYOND_TOKENS: u64 = 1_024;
@@ -51,6 +52,8 @@ pub(super) struct Reservation {
     budget_spent: Option<BudgetPeriod>,
     context: Arc<AppContext>,
     is_closed: bool,
+    /// What the operator's collector hears.
+    pub(super) trace: ExchangeTrace,
     /// Lapses of this node's lease when the reservation was last known to be open.
     lapses_known: u64,
 }
@@ -117,6 +120,7 @@ impl Reservation {
             budget_spent: None,
             context,
             is_closed: false,
+            trace: ExchangeTrace::default(),
             lapses_known,
         }
     }
@@ -372,6 +376,8 @@ impl Reservation {
         self.record.http_status = i32::from(bill.http_status);
         self.record.latency_ms = self.elapsed();
         self.is_closed = true;
+        self.trace.describe(&self.record);
+        self.trace.begin("settle");
         let context = Arc::clone(&self.context);
         let record = self.record.clone();
         for what in self.alerts.drain(..) {

@@ -26,22 +26,31 @@ unprintable!(Delivery);
 
 /// Runs an exchange to its settlement. Dropped on the way, its reservation settles itself.
 pub(super) async fn run(exchange: Exchange) {
-    let Exchange { context, dispatch, draft, mut client, token } = exchange;
+    let Exchange { context, dispatch, draft, mut trace, mut client, token } = exchange;
     let wants_stream = dispatch.wants_stream;
 
     // Reserve: money is held, durably, before anything is sent upstream.
     // What waits here and below is boxed, so that a stream does not keep the room of all of it.
+    trace.begin("hold");
     let opening = Opening::new(&context, draft, &dispatch, &client);
     let opened = match Box::pin(opening.open(&mut client)).await {
         Ok(opened) => opened,
-        Err(error) => return client.refuse(error),
+        Err(error) => {
+            trace.refuse(error.status);
+            return client.refuse(error);
+        }
     };
+    trace.end();
     let mut reservation = Box::new(Reservation::new(opened, Arc::clone(&context)));
+    reservation.trace = trace;
 
     // Call the upstreams, until one gives the beginning of a stream or a JSON answer.
+    reservation.trace.begin("upstream");
     let begun = Box::pin(attempt::ask(&context, dispatch, &mut reservation, &mut client)).await;
+    reservation.trace.end();
 
     // Relay the stream; or read the JSON answer, which has come whole.
+    reservation.trace.begin("relay");
     let delivery = match begun {
         Ok(Begun::Stream(start)) => {
             let relay = Relay::begin(&context, *start, &mut reservation, client);
@@ -53,6 +62,8 @@ pub(super) async fn run(exchange: Exchange) {
         }
         Err(failure) => Delivery::Nothing(Box::new(failure), client),
     };
+
+    reservation.trace.end();
 
     // Bill.
     let mut bill = match &delivery {

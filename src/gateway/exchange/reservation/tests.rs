@@ -51,6 +51,7 @@ fn books(folder: &std::path::Path) -> (Arc<AppContext>, Database, AccountId, Api
         standing: Arc::default(),
         drains: Places::new(Shares::new(1, 1)),
         metrics,
+        traces: crate::traces::Tracer::default(),
         mail: crate::mail::mailer::OutboxNotifier::default(),
         reloads: crate::context::ReloadRequests::new().0,
     };
