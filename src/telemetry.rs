@@ -5,9 +5,12 @@ use std::error::Error;
 use std::fmt;
 use std::sync::OnceLock;
 
+use tracing::Span;
+use tracing::instrument::{Instrument as _, Instrumented};
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::{Log, LogFormat};
+use crate::domain::ids::RequestId;
 
 /// Starts logging, panics included. A second call changes nothing.
 pub fn start(log: &Log) {
@@ -49,6 +52,17 @@ pub fn change_filter(log: &Log) {
     if let Some(Err(error)) = FILTER.get().map(|change| change(filter)) {
         tracing::error!(error = %Causes(&error), "log.filter could not be changed");
     }
+}
+
+/// The span of a request. Every line of the log that is written within it has the request's name.
+#[must_use]
+pub fn request_span(id: &RequestId) -> Span {
+    tracing::error_span!("request", request_id = id.as_str())
+}
+
+/// A future whose lines of the log belong to a span.
+pub fn within<F: Future>(span: Span, future: F) -> Instrumented<F> {
+    future.instrument(span)
 }
 
 /// From now on a panic is logged by its place, and with its backtrace where `RUST_BACKTRACE` asks

@@ -16,6 +16,7 @@ use super::{Gateway, auth, limits, request_id, respond};
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::http::body;
+use crate::telemetry::{request_span, within};
 use crate::upstream::call::UpstreamCall;
 use crate::upstream::client::longest_head;
 use crate::upstream::count as upstream_count;
@@ -32,7 +33,8 @@ pub(super) async fn create(
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    match count(&http, &mut payload, &gateway, &id).await {
+    let counted = count(&http, &mut payload, &gateway, &id);
+    match within(request_span(&id), counted).await {
         Ok(reply) => respond::reply(&http, &id, reply),
         Err(error) => respond::unread(respond::error(&http, &id, &error), payload),
     }

@@ -31,13 +31,14 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
 use crate::context::AppContext;
 use crate::domain::quote::Quote;
 use crate::domain::unprintable::unprintable;
 use crate::domain::usage_record::UsageRecord;
 use crate::holds::Lesson;
+use crate::telemetry::within;
 use crate::traces::ExchangeTrace;
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::UpstreamClient;
@@ -107,7 +108,7 @@ impl Actor for StreamActor {
         let Some(exchange) = self.exchange.take() else { return ctx.stop() };
         let span = std::mem::replace(&mut self.span, Span::none());
         // What it logs belongs to its request.
-        let run = run::run(exchange).instrument(span).into_actor(self).map(|(), _, ctx| ctx.stop());
+        let run = within(span, run::run(exchange)).into_actor(self).map(|(), _, ctx| ctx.stop());
         ctx.spawn(run);
     }
 }

@@ -7,7 +7,6 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::Instrument as _;
 
 use super::admission::{self, Admitted};
 use super::exchange::{Client, Dispatch, Draft, Exchange, GatewayResponse, StreamActor};
@@ -22,6 +21,7 @@ use crate::domain::quote::Quote;
 use crate::domain::usage_record::{Endpoint, UsageRecord};
 use crate::http::body;
 use crate::http::connection::Stall;
+use crate::telemetry::{request_span, within};
 use crate::upstream::UpstreamRequest;
 use crate::upstream::client::UpstreamClient;
 use crate::upstream::fault::Failure;
@@ -48,8 +48,8 @@ pub(super) async fn create(
     };
     let mut allowance = None;
     // Every line of the log about it has its name.
-    let span = tracing::error_span!("request", request_id = id.as_str());
-    let begun = begin(&http, &mut payload, &gateway, (&id, &mut allowance)).instrument(span).await;
+    let begun = begin(&http, &mut payload, &gateway, (&id, &mut allowance));
+    let begun = within(request_span(&id), begun).await;
     let mut response = match begun {
         Ok(reply) => respond::reply(&http, &id, reply),
         Err(error) => respond::unread(respond::error(&http, &id, &error), payload),

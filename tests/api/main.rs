@@ -57,6 +57,8 @@ mod keys;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod mail;
 #[cfg(test)]
 mod manual;
