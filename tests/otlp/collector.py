@@ -2,8 +2,8 @@
 
     collector.py JOURNAL ADDRESS
 
-Writes where it listens to ADDRESS, and to JOURNAL one line for each request: its headers, its bytes in hexadecimal, and
-its spans. A request to a path that ends in /slow is answered after a minute.
+Writes where it listens to ADDRESS, and to JOURNAL one line for each request: its headers, its
+bytes in hexadecimal, and its spans. A request to a path below /slow is answered after a minute.
 """
 
 import json
@@ -12,7 +12,10 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 MINUTE = 60
 
