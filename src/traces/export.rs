@@ -92,7 +92,7 @@ impl Collector {
             let mut traces = Vec::new();
             let mut flushed: Option<oneshot::Sender<()>> = None;
             let mut next = Some(first);
-            if matches!(next, Some(Queued::Trace(_))) {
+            if matches!(next, Some(Queued::Trace(_))) && queue.len() < BATCH_MAX {
                 tokio::time::sleep(GATHER).await;
             }
             while let Some(queued) = next {
