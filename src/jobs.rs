@@ -5,7 +5,7 @@
 pub mod alarm;
 pub mod compaction;
 mod erasure;
-mod figures;
+pub mod figures;
 pub mod job;
 pub mod node;
 mod notices;

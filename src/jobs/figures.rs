@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_mins(2);
 
 /// See the module.
 #[derive(Clone)]
-struct Figures {
+pub struct Figures {
     node_id: Arc<str>,
     /// Chains with their names.
     chains: Vec<(ChainId, String)>,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
+use sluice::jobs::figures::Figures;
 use sluice::jobs::job::RunJob;
 use sluice::jobs::purge::Purge;
 
@@ -92,5 +93,7 @@ fn a_running_server_shows_every_documented_metric_and_no_other() {
     let ended = "sluice_upstream_exchanges_total{ending=\"E1\",upstream=\"limited\"}";
     assert_eq!((of(ended), of("sluice_first_byte_seconds_count")), (2, 2));
     assert_eq!(of("sluice_stream_gap_seconds_count"), 1);
-    assert_eq!(of("sluice_deposits{chain=\"base\",state=\"credited\"}"), 1);
+    app.scheduler.try_send(RunJob::of::<Figures>()).unwrap();
+    let credited = "sluice_deposits{chain=\"base\",state=\"credited\"}";
+    eventually("the sums", || (of(credited) == 1).then_some(()));
 }
