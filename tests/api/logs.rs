@@ -40,7 +40,9 @@ fn requests_that_go_well_leave_no_line_and_lines_about_a_request_have_its_id() {
         upstream.next().answer_stream(&events);
         connection.answer(false).finish().expect_ok();
     }
-    let new = lines().split_off(before);
+    // A job that is due at the start may end meanwhile.
+    let mut new = lines().split_off(before);
+    new.retain(|line| line["fields"]["chore"].is_null());
     assert!(new.is_empty(), "{new:#?}");
     for line in lines() {
         let target = line["target"].as_str().unwrap();
