@@ -112,6 +112,36 @@ fn register_process(registry: &DescribedRegistry) -> prometheus::Result<()> {
     Ok(())
 }
 
+/// Endings, alerts, refusals, and refusals by reason.
+fn of_requests(registry: &DescribedRegistry) -> prometheus::Result<[IntCounterVec; 4]> {
+    let counters = |name, help, labels: &[&str]| {
+        registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+    };
+    let endings = counters(
+        "sluice_exchanges_total",
+        "Requests by ending, including those charged by a recovery.",
+        &["ending"],
+    )?;
+    let alerts = counters("sluice_alerts_total", "Things that should not happen.", &["what"])?;
+    let refusals = counters(
+        "sluice_refusals_total",
+        "Errors returned to clients of /v1.",
+        &["status", "type"],
+    )?;
+    let refusal_reasons = counters(
+        "sluice_refusals_by_reason_total",
+        "Errors returned to clients of /v1, by what was in the way.",
+        &["reason"],
+    )?;
+    for what in ALERTS {
+        alerts.with_label_values(&[what]).inc_by(0);
+    }
+    for ending in Outcome::all() {
+        endings.with_label_values(&[ending.code()]).inc_by(0);
+    }
+    Ok([endings, alerts, refusals, refusal_reasons])
+}
+
 impl Metrics {
     /// Registers everything.
     ///
@@ -120,26 +150,8 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let registry = DescribedRegistry::default();
         let counter = |name, help| registered(&registry, IntCounter::new(name, help));
-        let counters = |name, help, labels: &[&str]| {
-            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
         let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
-        let endings = counters(
-            "sluice_exchanges_total",
-            "Requests by ending, including those charged by a recovery.",
-            &["ending"],
-        )?;
-        let alerts = counters("sluice_alerts_total", "Things that should not happen.", &["what"])?;
-        let refusals = counters(
-            "sluice_refusals_total",
-            "Errors returned to clients of /v1.",
-            &["status", "type"],
-        )?;
-        let refusal_reasons = counters(
-            "sluice_refusals_by_reason_total",
-            "Errors returned to clients of /v1, by what was in the way.",
-            &["reason"],
-        )?;
+        let [endings, alerts, refusals, refusal_reasons] = of_requests(&registry)?;
         let billed_nanousd =
             counter("sluice_billed_nanousd_total", "Amount charged, in billionths of a dollar.")?;
         let unknown_request_fields = counter(
@@ -174,12 +186,6 @@ impl Metrics {
         let settings = SettingsMetrics::new(&registry)?;
         let policies = PolicyMetrics::new(&registry)?;
         register_process(&registry)?;
-        for what in ALERTS {
-            alerts.with_label_values(&[what]).inc_by(0);
-        }
-        for ending in Outcome::all() {
-            endings.with_label_values(&[ending.code()]).inc_by(0);
-        }
         Ok(Self {
             connections: ConnectionMetrics::new(&registry)?,
             registry,
