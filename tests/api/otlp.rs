@@ -83,6 +83,8 @@ fn p5_spans_of_every_step_arrive_and_nothing_of_what_was_said() {
     exchange.stream_head().chunk([sse::start(), sse::block_start("text")].concat());
     exchange.chunk([sse::text(CANARY), sse::end(3), sse::message_stop()].concat()).end_chunks();
     connection.answer(false).finish().expect_ok();
+    // Its connection takes no second request.
+    exchange.close();
     let connection = send(false);
     let answer = message(&json!({ "input_tokens": 7, "output_tokens": 9 }));
     upstream.next().answer_json(&answer.replace("Hello", CANARY));
