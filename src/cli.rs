@@ -2,6 +2,7 @@
 //! a program gets with `--json`.
 
 mod account;
+mod backup;
 mod books;
 mod completions;
 mod deposit;
@@ -15,6 +16,7 @@ mod policy;
 mod prices;
 mod purge;
 mod reload;
+mod restore;
 mod serve;
 mod upstream;
 
@@ -29,8 +31,11 @@ use crate::accounts::AccountError;
 use crate::accounts::deletion::tombstones::{self, TombstoneError};
 use crate::accounts::keys::KeyError;
 use crate::app::StartError;
+use crate::backups::BackupError;
+use crate::backups::journal::Journal;
 use crate::config::{self, ConfigErrors, LoadPurpose, Settings, Sources};
 use crate::db::copying::CopyError;
+use crate::db::models::journal;
 use crate::db::{self, AnyConnection, DbError, migrate};
 use crate::deposits::DepositError;
 use crate::domain::clock::Clock;
@@ -70,6 +75,10 @@ enum CliCommand {
     /// Check or print settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Back up a live SQLite database.
+    Backup(backup::BackupArgs),
+    /// Put a backup in place of the database.
+    Restore(restore::RestoreArgs),
     /// Verify the books, and settle charges that the database refused.
     #[command(subcommand)]
     Books(books::BooksCommand),
@@ -144,6 +153,8 @@ enum CliError {
     Copy(#[from] CopyError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error("{0}")]
     Refused(String),
     #[error("input or output failed")]
@@ -212,26 +223,38 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
             Ok(ExitCode::SUCCESS)
         }
         CliCommand::MigrateTo(args) => migrate_to::run(&args, &sources, output),
-        CliCommand::Books(command) => {
-            books::run(&command, &CommandContext::open(&sources)?, output)
-        }
-        CliCommand::Account(command) => {
-            account::run(&command, &CommandContext::open(&sources)?, output)
-        }
-        CliCommand::Key(command) => key::run(&command, &CommandContext::open(&sources)?, output),
-        CliCommand::Node(command) => node::run(&command, &CommandContext::open(&sources)?, output),
-        CliCommand::Purge(args) => purge::run(&args, &CommandContext::open(&sources)?, output),
+        CliCommand::Restore(args) => restore::run(&args, &sources, output),
         CliCommand::Prices(command) => prices::run(&command, &sources, output),
-        CliCommand::Policy(command) => {
-            policy::run(&command, &CommandContext::open(&sources)?, output)
-        }
         CliCommand::Health(args) => health::run(&args, &sources, output),
         CliCommand::Completions(args) => completions::run(&args, output),
         CliCommand::Man(args) => man::run(&args, output),
-        CliCommand::Deposit(command) => {
-            deposit::run(&command, &CommandContext::open(&sources)?, output)
-        }
+        command => run_at_desk(command, &sources, output),
     }
+}
+
+/// A command that works on the database. What it did that a restore must not undo is in the journal
+/// when it ends, or is written there by the server.
+fn run_at_desk(
+    command: CliCommand,
+    sources: &Sources,
+    output: &mut Output,
+) -> Result<ExitCode, CliError> {
+    let desk = CommandContext::open(sources)?;
+    let ended = match command {
+        CliCommand::Backup(args) => backup::run(&args, &desk, output),
+        CliCommand::Books(command) => books::run(&command, &desk, output),
+        CliCommand::Account(command) => account::run(&command, &desk, output),
+        CliCommand::Key(command) => key::run(&command, &desk, output),
+        CliCommand::Node(command) => node::run(&command, &desk, output),
+        CliCommand::Purge(args) => purge::run(&args, &desk, output),
+        CliCommand::Policy(command) => policy::run(&command, &desk, output),
+        CliCommand::Deposit(command) => deposit::run(&command, &desk, output),
+        _ => return Err(CliError::Refused("this command has no database".to_owned())),
+    };
+    if let Err(error) = desk.write_journal() {
+        output.complain(&error);
+    }
+    ended
 }
 
 fn run_sandbox(args: &SandboxArgs) -> Result<ExitCode, CliError> {
@@ -262,6 +285,18 @@ impl CommandContext {
         let settings = config::load_for(sources, LoadPurpose::Command)?;
         let conn = db::connect(&settings.database)?;
         Ok(Self { settings, conn: RefCell::new(conn), clock: Clock::System })
+    }
+
+    /// Writes what this command has done into the journal, if there is something to write.
+    fn write_journal(&self) -> Result<(), CliError> {
+        let Some(path) = &self.settings.backup.journal_file else { return Ok(()) };
+        self.with(|conn| {
+            if journal::pending(conn)?.is_empty() {
+                return Ok(());
+            }
+            let drained = Journal::at(path).drain(conn, self.clock.now());
+            drained.map(drop).map_err(BackupError::from)
+        })
     }
 
     /// What says which deposits were credited to accounts that are erased.

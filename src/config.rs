@@ -4,6 +4,7 @@
 
 mod abuse;
 mod accounts;
+mod backup;
 mod chains;
 mod credentials;
 mod database;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 
 pub use self::abuse::Abuse;
 pub use self::accounts::Accounts;
+pub use self::backup::BackupSettings;
 pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{DatabaseSettings, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
@@ -131,6 +133,8 @@ pub struct Settings {
     pub abuse: Abuse,
     /// How long things are kept.
     pub privacy: Privacy,
+    /// How a copy of the database is kept.
+    pub backup: BackupSettings,
     /// Chains on which deposits are taken.
     pub chains: Vec<Chain>,
     /// How people are written to.

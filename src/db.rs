@@ -13,6 +13,7 @@ macro_rules! on_either {
 }
 
 pub mod archive;
+pub mod backup_copy;
 pub mod books;
 pub mod closing;
 mod columns;

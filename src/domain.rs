@@ -14,6 +14,7 @@ pub mod email_address;
 pub mod entry_kind;
 pub mod evm;
 pub mod ids;
+pub mod journal_event;
 pub mod key_limits;
 pub mod key_scopes;
 pub mod mail;

@@ -3,6 +3,7 @@
 //! dead nodes left open.
 
 pub mod alarm;
+pub mod backup;
 pub mod compaction;
 mod erasure;
 pub mod figures;
@@ -33,5 +34,7 @@ pub fn plans(context: &AppContext, shown: Shown) -> Vec<plan::Plan> {
         figures::plan(context),
     ];
     plans.extend(spending_check::plan(context));
+    plans.extend(backup::journal(context));
+    plans.extend(backup::plan(context));
     plans
 }

@@ -28,6 +28,8 @@ pub mod mail;
 
 pub mod policies;
 
+pub mod backups;
+
 pub mod context;
 
 pub mod jobs;

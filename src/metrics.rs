@@ -1,6 +1,7 @@
 //! What the operator sees at `/metrics`: numbers and the names of the contract, nothing of anyone.
 
 mod alerts;
+pub mod backups;
 pub mod chains;
 pub mod connections;
 mod declared;
@@ -28,6 +29,7 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::money::NanoUsd;
 use crate::domain::usage_record::{Outcome, UsageRecord};
 pub use alerts::ALERTS;
+use backups::BackupMetrics;
 use chains::ChainMetrics;
 use connections::ConnectionMetrics;
 use exchanges::ExchangeMetrics;
@@ -91,6 +93,8 @@ pub struct Metrics {
     pub policies: PolicyMetrics,
     /// How the settings in force came about.
     pub settings: SettingsMetrics,
+    /// Backups on schedule.
+    pub backups: BackupMetrics,
 }
 
 /// A metric, once it is in the registry.
@@ -186,6 +190,7 @@ impl Metrics {
         let settings = SettingsMetrics::new(&registry)?;
         let policies = PolicyMetrics::new(&registry)?;
         register_process(&registry)?;
+        let backups = BackupMetrics::new(&registry)?;
         Ok(Self {
             connections: ConnectionMetrics::new(&registry)?,
             registry,
@@ -211,6 +216,7 @@ impl Metrics {
             jobs,
             settings,
             policies,
+            backups,
         })
     }
 

@@ -31,6 +31,7 @@ const STOREYS: [&[&str]; 19] = [
     &["accounts"],
     &["deposits", "mail"],
     &["policies"],
+    &["backups"],
     &["context"],
     &["jobs"],
     &["http"],

@@ -20,9 +20,9 @@ use super::problems::{ConfigErrors, KeyPath, KeyStep, Problems};
 use super::reload::KeyHashes;
 use super::upstream::{UpstreamEntry, UpstreamSettings};
 use super::{
-    Abuse, Accounts, DatabaseSettings, Deposits, Limits, LoadPurpose, Log, Otlp, PricesOfFile,
-    Privacy, Requests, ReservationSettings, Server, Settings, SiteSettings, Sources, Stream, Tools,
-    show,
+    Abuse, Accounts, BackupSettings, DatabaseSettings, Deposits, Limits, LoadPurpose, Log, Otlp,
+    PricesOfFile, Privacy, Requests, ReservationSettings, Server, Settings, SiteSettings, Sources,
+    Stream, Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
@@ -40,6 +40,7 @@ const SECTIONS: [&str; 19] = [
     "accounts",
     "abuse",
     "privacy",
+    "backup",
     "mail",
     "chains",
     "site",
@@ -81,6 +82,7 @@ pub(super) fn settings(
             accounts: sections.accounts,
             abuse: sections.abuse,
             privacy: sections.privacy,
+            backup: sections.backup,
             chains,
             mail,
             site: sections.site,
@@ -129,6 +131,7 @@ struct Sections {
     accounts: Accounts,
     abuse: Abuse,
     privacy: Privacy,
+    backup: BackupSettings,
     site: SiteSettings,
     log: Log,
     otlp: Otlp,
@@ -183,6 +186,10 @@ impl SettingsReader<'_> {
         if let (Some(privacy), Some(database)) = (&mut privacy, &database) {
             privacy.find_secret(&at, &database.url, (&sources.env, purpose), &mut self.problems);
         }
+        let (at, mut backup) = self.section::<BackupSettings>("backup");
+        if let (Some(backup), Some(database)) = (&mut backup, &database) {
+            backup.resolve(&at, &database.url, &mut self.problems);
+        }
         let (at, site) = self.section::<SiteSettings>("site");
         if let Some(site) = &site {
             site.check(&at, &mut self.problems);
@@ -204,6 +211,7 @@ impl SettingsReader<'_> {
             accounts: accounts?,
             abuse: abuse?,
             privacy: privacy?,
+            backup: backup?,
             site: site?,
             log: log?,
             otlp: otlp?,

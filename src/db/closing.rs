@@ -6,6 +6,7 @@ use diesel::prelude::*;
 
 use super::models::credentials_epoch::{self, Kept};
 use super::models::deposits::PROVISIONAL_MAX;
+use super::models::journal;
 use super::schema::{
     accounts, api_keys, deposit_refunds, deposits, reservations, wallet_challenges, wallets,
 };
@@ -13,6 +14,7 @@ use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositState, RefundState};
 use crate::domain::ids::AccountId;
+use crate::domain::journal_event::JournalEvent;
 use crate::domain::money::NanoUsd;
 
 /// Deposits in these states have not come to an end yet.
@@ -63,6 +65,8 @@ pub fn begin(
         .execute(conn)?;
     diesel::delete(wallet_challenges::table.filter(wallet_challenges::account_id.eq(id)))
         .execute(conn)?;
+    let since = now.as_millis();
+    journal::note(conn, &JournalEvent::AccountClosing { account: id, waives_balance, since })?;
     credentials_epoch::raise(conn, id, Kept::Nobodys)
 }
 
@@ -75,6 +79,9 @@ pub fn undo(conn: &mut AnyConnection, id: AccountId) -> Result<bool, DbError> {
             accounts::closing_waives_balance.eq(false),
         ))
         .execute(conn)?;
+    if kept > 0 {
+        journal::note(conn, &JournalEvent::AccountKept { account: id })?;
+    }
     Ok(kept > 0)
 }
 

@@ -5,7 +5,7 @@
 use diesel::prelude::*;
 
 use super::models::deposits::DepositRow;
-use super::models::{deposit_cases, tombstones};
+use super::models::{deposit_cases, journal, tombstones};
 use super::schema::{
     accounts, api_keys, audit_log, deposit_addresses, deposit_claims, deposit_refunds, deposits,
     email_tokens, ledger_entries, log_in_steps, outbox, recovery_codes, sessions,
@@ -14,6 +14,7 @@ use super::schema::{
 use super::{AnyConnection, DbError};
 use crate::domain::email_address::spellings;
 use crate::domain::ids::AccountId;
+use crate::domain::journal_event::JournalEvent;
 use crate::domain::tombstone::TombstoneKey;
 
 /// Erases an account and all that is its own. Must run in a write transaction that has found it
@@ -67,7 +68,7 @@ pub fn erase(
     diesel::delete(outbox::table.filter(mails)).execute(conn)?;
 
     diesel::delete(accounts::table.find(id)).execute(conn)?;
-    Ok(())
+    journal::note(conn, &JournalEvent::AccountErased { account: id })
 }
 
 /// Leaves of each deposit what keeps it from being credited again.

@@ -54,6 +54,16 @@ struct SchemaState {
     unknown: Vec<String>,
 }
 
+/// The newest migration that a database has; empty before the first.
+pub fn newest(conn: &mut AnyConnection) -> Result<String, DbError> {
+    let applied = match conn {
+        AnyConnection::Sqlite(inner) => inner.applied_migrations(),
+        AnyConnection::Postgres(inner) => inner.applied_migrations(),
+    };
+    let newest = applied.map_err(DbError::Migrate)?.into_iter().max();
+    Ok(newest.map(|version| version.to_string()).unwrap_or_default())
+}
+
 /// Runs every migration that is missing and returns their names, oldest first. Give it a connection
 /// of its own: on PostgreSQL it has another limit on waiting for locks meanwhile.
 ///

@@ -17,6 +17,7 @@ pub mod deposit_refunds;
 pub mod deposit_turns;
 pub mod deposits;
 pub mod email_tokens;
+pub mod journal;
 pub mod ledger_entries;
 pub mod log_in_steps;
 pub mod nodes;

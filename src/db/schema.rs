@@ -5,10 +5,12 @@
 
 mod arrivals;
 mod compatibility;
+mod journal;
 mod reading;
 
 pub use arrivals::{address_balances, deposit_arrivals, token_looks};
 pub use compatibility::schema_compatibility;
+pub use journal::journal_events;
 pub use reading::{chain_blocks, chain_candidates, chain_providers, chains};
 
 diesel::table! {

@@ -6,13 +6,15 @@ use super::{DepositError, notices};
 use crate::db::models::audit::{self, Decision};
 use crate::db::models::deposit_refunds::{self, RefundRow};
 use crate::db::models::deposits::{self, DepositRow};
-use crate::db::models::{accounts, chains, deposit_cases};
+use crate::db::models::{accounts, chains, deposit_cases, journal, tombstones};
 use crate::db::{AnyConnection, books, transaction};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::{DepositReason, DepositState, RefundState};
 use crate::domain::evm::TxHash;
 use crate::domain::ids::{AccountId, public_id};
+use crate::domain::journal_event::{HashText, JournalEvent};
 use crate::domain::money::NanoUsd;
+use crate::domain::tombstone::TombstoneKey;
 use crate::ledger::{self, Command, Effect, EntryKind};
 
 /// What came of a step.
@@ -41,6 +43,7 @@ pub enum Refunded {
 /// uncredited one can no longer be credited.
 pub fn hold(
     conn: &mut AnyConnection,
+    key: &TombstoneKey,
     row: &DepositRow,
     amount: Option<NanoUsd>,
     reason: &str,
@@ -59,44 +62,87 @@ pub fn hold(
     if is_credited && (amount > value || amount <= NanoUsd::ZERO) {
         return Ok(Refunded::TooMuch);
     }
-    let next = if is_credited { row.clone() } else { pending(row) };
-    let refund = RefundRow {
+    let refund = held(row, public_id("ref_")?, amount, now);
+    // Nobody looks at an uncredited one any more while it is held for this, and one that was
+    // credited early may yet be undone.
+    let must_be_final = !is_credited || row.is_provisional_at(now);
+    let event = JournalEvent::RefundHeld {
+        refund: refund.public_id.clone(),
+        deposit: HashText(tombstones::of(key, row)),
+        amount_nanousd: amount.as_nanos(),
+        is_whole: !is_credited || amount == value,
+    };
+    transaction::write(conn, |conn| {
+        if must_be_final && !is_final(conn, row)? {
+            let before = deposit_refunds::of_deposit(conn, row.id)?;
+            return Ok(before.map_or(Refunded::NotFinal, Refunded::Already));
+        }
+        let done = begin(conn, row, &refund, reason, now)?;
+        if matches!(done, Refunded::Done(_)) {
+            journal::note(conn, &event)?;
+        }
+        Ok(done)
+    })
+}
+
+/// Holds a refund anew that a restored backup has lost, under its public id. Its block was final
+/// when it was held first.
+pub fn hold_again(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    (public_id, amount): (&str, NanoUsd),
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Refunded, DepositError> {
+    let is_credited = row.state == DepositState::Credited;
+    let amount = if is_credited { amount } else { NanoUsd::ZERO };
+    let refund = held(row, public_id.to_owned(), amount, now);
+    transaction::write(conn, |conn| begin(conn, row, &refund, reason, now))
+}
+
+fn held(row: &DepositRow, public_id: String, amount: NanoUsd, now: UnixMillis) -> RefundRow {
+    RefundRow {
         id: 0,
-        public_id: public_id("ref_")?,
+        public_id,
         deposit_id: row.id,
         state: RefundState::Held,
         amount_nanousd: amount,
         tx_hash: None,
         created_at: now,
         updated_at: now,
-    };
-    transaction::write(conn, |conn| {
-        // The account before the deposit, as everywhere, so that no two wait for each other.
-        if let Some(account_id) = row.account_id.filter(|_| is_credited) {
-            accounts::lock(conn, account_id)?;
-        }
-        if let Some(refund) = deposit_refunds::of_deposit(conn, row.id)? {
-            return Ok(Refunded::Already(refund));
-        }
-        // Nobody looks at an uncredited one any more while it is held for this, and one that was
-        // credited early may yet be undone.
-        let must_be_final = !is_credited || row.is_provisional_at(now);
-        if must_be_final && !is_final(conn, row)? {
-            return Ok(Refunded::NotFinal);
-        }
-        // A credited row stays as it is, but not its revision: a reversal that came first is
-        // noticed, and one that comes now waits.
-        if !deposits::change(conn, &next, now)? {
-            return Ok(Refunded::NotNow);
-        }
-        if is_credited && let Some(available) = withdraw(conn, row, &refund, now)? {
-            return Ok(Refunded::Insufficient { available });
-        }
-        deposit_refunds::insert(conn, &refund)?;
-        deposit_cases::forget_deposit(conn, row)?;
-        write_down(conn, "refund_held", row, reason, now)?;
-        Ok(Refunded::Done(refund))
-    })
+    }
+}
+
+/// Takes the amount, or keeps an uncredited deposit from being credited, and stores the refund.
+/// Must run in a write transaction.
+fn begin(
+    conn: &mut AnyConnection,
+    row: &DepositRow,
+    refund: &RefundRow,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Refunded, DepositError> {
+    let is_credited = row.state == DepositState::Credited;
+    let next = if is_credited { row.clone() } else { pending(row) };
+    // The account before the deposit, as everywhere, so that no two wait for each other.
+    if let Some(account_id) = row.account_id.filter(|_| is_credited) {
+        accounts::lock(conn, account_id)?;
+    }
+    if let Some(refund) = deposit_refunds::of_deposit(conn, row.id)? {
+        return Ok(Refunded::Already(refund));
+    }
+    // A credited row stays as it is, but not its revision: a reversal that came first is
+    // noticed, and one that comes now waits.
+    if !deposits::change(conn, &next, now)? {
+        return Ok(Refunded::NotNow);
+    }
+    if is_credited && let Some(available) = withdraw(conn, row, refund, now)? {
+        return Ok(Refunded::Insufficient { available });
+    }
+    deposit_refunds::insert(conn, refund)?;
+    deposit_cases::forget_deposit(conn, row)?;
+    write_down(conn, "refund_held", row, reason, now)?;
+    Ok(Refunded::Done(refund.clone()))
 }
 
 /// Whether the chain's reader has seen the block become final.

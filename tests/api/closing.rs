@@ -165,8 +165,15 @@ fn make_deposits(app: &TestApp, account: &Account) {
         assert!(credit::reverse(conn, &row, now).unwrap());
         let row = deposit_rows::find(conn, "dep_0").unwrap().unwrap();
         let half = "0.50".parse().unwrap();
-        let held =
-            sluice::deposits::refund::hold(conn, &row, Some(half), "asked for", now).unwrap();
+        let held = sluice::deposits::refund::hold(
+            conn,
+            &crate::support::app::tombstone_key(),
+            &row,
+            Some(half),
+            "asked for",
+            now,
+        )
+        .unwrap();
         assert!(matches!(held, sluice::deposits::refund::Refunded::Done(_)), "{held:?}");
         let (action, subject, detail) = ("approved", "dep_0", "a reason");
         let word = Decision { action, subject, account_id: Some(account.id), detail };

@@ -11,6 +11,8 @@ mod alarms;
 #[cfg(test)]
 mod archive;
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod bill;
 #[cfg(test)]
 mod chain;

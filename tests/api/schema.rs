@@ -133,6 +133,7 @@ fn declared() -> Tables {
         include_str!("../../src/db/schema.rs"),
         include_str!("../../src/db/schema/arrivals.rs"),
         include_str!("../../src/db/schema/compatibility.rs"),
+        include_str!("../../src/db/schema/journal.rs"),
         include_str!("../../src/db/schema/reading.rs")
     );
     let mut tables = Tables::new();

@@ -53,8 +53,12 @@ pub fn stuck(
     closing::stuck(conn, before(grace, now), STUCK_MAX)
 }
 
-/// Looks again once nobody else can change the account, and erases it then.
-fn erase(
+/// Looks again once nobody else can change the account, and erases it then; `false` if it is not
+/// due, or not there.
+///
+/// # Errors
+/// [`DbError`]; nothing was changed then.
+pub fn erase(
     conn: &mut AnyConnection,
     (key, debt_forgiven): (&TombstoneKey, NanoUsd),
     id: AccountId,

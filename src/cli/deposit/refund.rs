@@ -71,6 +71,7 @@ fn hold(
     reason: &str,
     now: UnixMillis,
 ) -> Result<String, CliError> {
+    let key = desk.tombstones()?;
     for _ in 0..TRIES {
         if amount.is_some() && row.state != DepositState::Credited {
             return Err(CliError::Refused(format!(
@@ -80,7 +81,7 @@ fn hold(
                 standing(&row)
             )));
         }
-        match desk.with(|conn| refund::hold(conn, &row, amount, reason, now))? {
+        match desk.with(|conn| refund::hold(conn, &key, &row, amount, reason, now))? {
             Refunded::Done(refund) => return Ok(held(desk, &row, &refund)),
             Refunded::NotNow => {
                 let current = wanted(desk, &row.public_id)?;

@@ -2,11 +2,13 @@
 
 use diesel::prelude::*;
 
+use super::journal;
 use crate::db::schema::accounts;
 use crate::db::{AnyConnection, DbError};
 use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
+use crate::domain::journal_event::JournalEvent;
 use crate::domain::money::NanoUsd;
 
 /// One account.
@@ -79,7 +81,16 @@ pub fn set_status(
     status: AccountStatus,
 ) -> Result<bool, DbError> {
     let other = accounts::table.find(id).filter(accounts::status.ne(status));
-    Ok(diesel::update(other).set(accounts::status.eq(status)).execute(conn)? > 0)
+    if diesel::update(other).set(accounts::status.eq(status)).execute(conn)? == 0 {
+        return Ok(false);
+    }
+    let event = if status.is_active() {
+        JournalEvent::AccountResumed { account: id }
+    } else {
+        JournalEvent::AccountSuspended { account: id }
+    };
+    journal::note(conn, &event)?;
+    Ok(true)
 }
 
 /// Notes that an account's owner is told of unusual spending; `false` if that was done since

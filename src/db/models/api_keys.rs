@@ -8,6 +8,7 @@ use diesel::deserialize::{self, FromSql};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
+use super::journal;
 use crate::db::books::keys::SpendingColumns;
 use crate::db::schema::{accounts, api_keys};
 use crate::db::{AnyConnection, DbError};
@@ -15,6 +16,7 @@ use crate::domain::account_status::AccountStatus;
 use crate::domain::api_key::ApiKeyHash;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId};
+use crate::domain::journal_event::JournalEvent;
 use crate::domain::key_limits::{KeyLimits, KeySpending, KeyState};
 use crate::domain::key_scopes::Scopes;
 use crate::domain::money::NanoUsd;
@@ -319,6 +321,7 @@ pub fn revoke(
         .filter(api_keys::public_id.eq(public_id).and(api_keys::revoked_at.is_null()));
     let revoked = diesel::update(alive).set(api_keys::revoked_at.eq(now)).execute(conn)?;
     if revoked > 0 {
+        journal::note(conn, &JournalEvent::KeyRevoked { key: public_id.to_owned() })?;
         return Ok(Some(true));
     }
     let known = api_keys::table.filter(api_keys::public_id.eq(public_id)).count();

@@ -7,12 +7,14 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::credentials_epoch::{self, Kept};
+use super::journal;
 use crate::db::schema::{accounts, sessions};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::account_status::AccountStatus;
 use crate::domain::clock::UnixMillis;
 use crate::domain::email_address;
 use crate::domain::ids::AccountId;
+use crate::domain::journal_event::{ChangedCredential, JournalEvent};
 use crate::domain::unprintable::unprintable;
 
 /// What one account logs in with. Has no `Debug`.
@@ -65,6 +67,26 @@ pub fn get(conn: &mut AnyConnection, id: AccountId) -> Result<Option<Credentials
     Ok(accounts::table.find(id).select(Credentials::as_select()).first(conn).optional()?)
 }
 
+/// Ends what was asked for under the credentials of before, and notes for the journal which one
+/// changes.
+fn begin_epoch(
+    conn: &mut AnyConnection,
+    account: AccountId,
+    credential: ChangedCredential,
+    kept: Kept,
+) -> Result<(), DbError> {
+    journal::note(conn, &JournalEvent::CredentialsChanged { account, credential })?;
+    credentials_epoch::raise(conn, account, kept)
+}
+
+/// Takes a password away: from then on its owner sets a new one by a link in a mail.
+pub fn clear_password(conn: &mut AnyConnection, id: AccountId) -> Result<(), DbError> {
+    diesel::update(accounts::table.find(id))
+        .set(accounts::password_hash.eq(None::<String>))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Stores the hash of a new password. Must run in a write transaction.
 pub fn set_password(
     conn: &mut AnyConnection,
@@ -72,7 +94,7 @@ pub fn set_password(
     hash: &str,
     kept: Kept,
 ) -> Result<(), DbError> {
-    credentials_epoch::raise(conn, id, kept)?;
+    begin_epoch(conn, id, ChangedCredential::Password, kept)?;
     renew_hash(conn, id, hash)
 }
 
@@ -87,7 +109,7 @@ pub fn renew_hash(conn: &mut AnyConnection, id: AccountId, hash: &str) -> Result
 /// sessions go on: the change is made by a link, which knows of none. Must run in a write
 /// transaction.
 pub fn set_email(conn: &mut AnyConnection, id: AccountId, email: &str) -> Result<(), DbError> {
-    credentials_epoch::raise(conn, id, Kept::All)?;
+    begin_epoch(conn, id, ChangedCredential::Address, Kept::All)?;
     diesel::update(accounts::table.find(id)).set(accounts::email.eq(email)).execute(conn)?;
     Ok(())
 }
@@ -121,7 +143,7 @@ pub fn enable_totp(
     kept: Kept,
     now: UnixMillis,
 ) -> Result<(), DbError> {
-    credentials_epoch::raise(conn, id, kept)?;
+    begin_epoch(conn, id, ChangedCredential::SecondFactor, kept)?;
     diesel::update(accounts::table.find(id))
         .set((
             accounts::totp_secret.eq(Some(sealed)),
@@ -143,7 +165,7 @@ pub fn use_totp_step(conn: &mut AnyConnection, id: AccountId, step: i64) -> Resu
 
 /// Takes the second factor away. Must run in a write transaction.
 pub fn clear_totp(conn: &mut AnyConnection, id: AccountId, kept: Kept) -> Result<(), DbError> {
-    credentials_epoch::raise(conn, id, kept)?;
+    begin_epoch(conn, id, ChangedCredential::SecondFactor, kept)?;
     diesel::update(accounts::table.find(id))
         .set((
             accounts::totp_secret.eq(None::<Vec<u8>>),

@@ -3,11 +3,13 @@
 
 use diesel::prelude::*;
 
+use super::journal;
 use crate::db::schema::{deposit_addresses, derivation_counters};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::EvmAddress;
 use crate::domain::ids::AccountId;
+use crate::domain::journal_event::JournalEvent;
 
 /// A derived address.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -115,7 +117,8 @@ pub fn advance(
 /// Stores an address that was just derived.
 pub fn insert(conn: &mut AnyConnection, row: &AddressRow) -> Result<(), DbError> {
     diesel::insert_into(deposit_addresses::table).values(row).execute(conn)?;
-    Ok(())
+    let (xpub, index) = (row.xpub_fingerprint.clone(), row.derivation_index);
+    journal::note(conn, &JournalEvent::AddressIssued { xpub, index })
 }
 
 impl AddressRow {

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::deposits::DepositRow;
+use super::journal;
 use crate::db::schema::deposit_refunds;
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::deposit::RefundState;
 use crate::domain::evm::TxHash;
+use crate::domain::journal_event::{HashText, JournalEvent};
 use crate::domain::money::NanoUsd;
 
 /// A refund.
@@ -96,5 +98,20 @@ pub fn close(
             deposit_refunds::updated_at.eq(now),
         ))
         .execute(conn)?;
-    Ok(closed > 0)
+    if closed == 0 {
+        return Ok(false);
+    }
+    let refund = deposit_refunds::table.find(id).select(deposit_refunds::public_id).first(conn)?;
+    let event = match tx_hash {
+        Some(hash) => JournalEvent::RefundPosted { refund, tx_hash: HashText(hash.0) },
+        None => JournalEvent::RefundCancelled { refund },
+    };
+    journal::note(conn, &event)?;
+    Ok(true)
+}
+
+/// The refund of a public name.
+pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<RefundRow>, DbError> {
+    let named = deposit_refunds::table.filter(deposit_refunds::public_id.eq(public_id));
+    Ok(named.select(RefundRow::as_select()).first(conn).optional()?)
 }

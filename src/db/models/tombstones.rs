@@ -5,11 +5,13 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::deposits::DepositRow;
+use super::journal;
 use crate::db::schema::{accounts, deposit_tombstones, deposits, secret_checks, wallets};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::deposit::DepositState;
 use crate::domain::evm::{EvmAddress, RawAmount};
 use crate::domain::ids::AccountId;
+use crate::domain::journal_event::{HashText, JournalEvent};
 use crate::domain::money::NanoUsd;
 use crate::domain::tombstone::{Tombstone, TombstoneKey};
 
@@ -80,8 +82,17 @@ pub fn exhume_wallet(
     key: &TombstoneKey,
     wallet: EvmAddress,
 ) -> Result<bool, DbError> {
-    let stone = key.of_debtor(wallet);
-    Ok(diesel::delete(deposit_tombstones::table.find(&stone[..])).execute(conn)? > 0)
+    forget_one(conn, &key.of_debtor(wallet))
+}
+
+/// Forgets a tombstone; `false` if there is none.
+pub fn forget_one(conn: &mut AnyConnection, stone: &Tombstone) -> Result<bool, DbError> {
+    let known = deposit_tombstones::table.find(&stone[..]);
+    if diesel::delete(known).execute(conn)? == 0 {
+        return Ok(false);
+    }
+    journal::note(conn, &JournalEvent::TombstoneForgotten { tombstone: HashText(*stone) })?;
+    Ok(true)
 }
 
 /// Whether a wallet has a debt: an account that had linked it was erased with one, or has one of
@@ -110,13 +121,23 @@ fn keep(
 ) -> Result<(), DbError> {
     must_be_known(conn, key)?;
     for stone in stones {
-        let row = deposit_tombstones::hash.eq(stone.to_vec());
-        on_either!(conn => diesel::insert_into(deposit_tombstones::table)
-            .values(row)
-            .on_conflict_do_nothing()
-            .execute(conn))?;
+        keep_one(conn, &stone)?;
     }
     Ok(())
+}
+
+/// Keeps a tombstone that was made with the secret that the database knows; `false` if it is there
+/// already.
+pub fn keep_one(conn: &mut AnyConnection, stone: &Tombstone) -> Result<bool, DbError> {
+    let row = deposit_tombstones::hash.eq(stone.to_vec());
+    let kept = on_either!(conn => diesel::insert_into(deposit_tombstones::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(conn))?;
+    if kept > 0 {
+        journal::note(conn, &JournalEvent::TombstoneKept { tombstone: HashText(*stone) })?;
+    }
+    Ok(kept > 0)
 }
 
 /// Deposits that an earlier version has emptied instead of burying them: those that were erased,

@@ -2,11 +2,13 @@
 
 use diesel::prelude::*;
 
+use super::journal;
 use crate::db::schema::{wallet_challenges, wallets};
 use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::AccountId;
+use crate::domain::journal_event::JournalEvent;
 
 /// `chain_id` of a key pair, which is the same on every chain.
 pub const EVERY_CHAIN: ChainId = ChainId(0);
@@ -118,7 +120,18 @@ pub fn end(
     let ended = diesel::update(current)
         .set((wallets::ended_at.eq(now), wallets::end_reason.eq(reason)))
         .execute(conn)?;
-    Ok(ended > 0)
+    if ended == 0 {
+        return Ok(false);
+    }
+    let wallet = wallets::table.find(id).select(wallets::public_id).first(conn)?;
+    journal::note(conn, &JournalEvent::WalletEnded { wallet })?;
+    Ok(true)
+}
+
+/// The link of a public name, whoever has it.
+pub fn named(conn: &mut AnyConnection, public_id: &str) -> Result<Option<WalletRow>, DbError> {
+    let named = wallets::table.filter(wallets::public_id.eq(public_id));
+    Ok(named.select(WalletRow::as_select()).first(conn).optional()?)
 }
 
 /// A nonce that was given out.

@@ -114,7 +114,10 @@ fn what_is_held_approved_and_paid_back_is_told() {
     assert_eq!(decided, review::ReviewDecision::Done);
     with_subject(mails(&shop, &account, 2), "$2000.00 was credited");
     let row = shop.deposits(tx).remove(0);
-    shop.db(|conn| refund::hold(conn, &row, None, "asked for", now).unwrap());
+    shop.db(|conn| {
+        refund::hold(conn, &crate::support::app::tombstone_key(), &row, None, "asked for", now)
+            .unwrap()
+    });
     mails(&shop, &account, 2);
     let row = shop.deposits(tx).remove(0);
     let paid = TxHash([0xfe; 32]);

@@ -309,7 +309,10 @@ fn nothing_that_may_yet_be_undone_is_paid_back_and_nobody_is_erased_over_it() {
     let row = shop.credited(tx);
     let hold = |row: &DepositRow| {
         let now = shop.app.clock.now();
-        shop.db(|conn| refund::hold(conn, row, None, "a test", now).unwrap())
+        shop.db(|conn| {
+            refund::hold(conn, &crate::support::app::tombstone_key(), row, None, "a test", now)
+                .unwrap()
+        })
     };
     assert_eq!(hold(&row), Refunded::NotFinal);
     leaving::close(&shop.app, &account, true);

@@ -227,7 +227,7 @@ fn a_reversal_that_came_first_is_noticed() {
     let row = desk.credited(&account, DOLLAR);
     assert!(credit::reverse(&mut desk.conn, &row, NOON).unwrap());
     // The operator has read the deposit before it was reversed.
-    let held = refund::hold(&mut desk.conn, &row, None, "late", NOON).unwrap();
+    let held = refund::hold(&mut desk.conn, &Desk::key(), &row, None, "late", NOON).unwrap();
     assert_eq!(held, Refunded::NotNow);
     assert_eq!(desk.available(&account), 10 * DOLLAR);
 }
@@ -328,7 +328,7 @@ fn two_who_end_a_refund_at_once_end_it_once() {
     let account = desk.account("0");
     for _ in 0..12 {
         let row = desk.credited(&account, DOLLAR);
-        let held = refund::hold(&mut desk.conn, &row, None, "test", NOON).unwrap();
+        let held = refund::hold(&mut desk.conn, &Desk::key(), &row, None, "test", NOON).unwrap();
         assert!(matches!(held, Refunded::Done(_)), "{held:?}");
         let row = desk.read(&row.public_id);
         let (mut one, mut two) = (desk.database.connect(), desk.database.connect());

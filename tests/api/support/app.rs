@@ -348,6 +348,11 @@ pub(crate) fn open_account(conn: &mut AnyConnection, dollars: &str) -> Account {
 /// The secret of tombstones wherever a test writes one down.
 pub(crate) const TOMBSTONE_SECRET: &str = "the-secret-of-tombstones-in-tests";
 
+/// What hashes with that secret.
+pub(crate) fn tombstone_key() -> TombstoneKey {
+    TombstoneKey::of(&TOMBSTONE_SECRET.into()).unwrap()
+}
+
 /// What the server hashes with that was started with these settings.
 pub(crate) fn tombstones(conn: &mut AnyConnection, settings: &Settings) -> TombstoneKey {
     sluice::accounts::deletion::tombstones::unlock(conn, &settings.privacy).unwrap()
