@@ -72,7 +72,10 @@ pub enum BackupError {
     #[error("{} exists: a backup was made in this very second", .0.display())]
     Exists(PathBuf),
     /// A file of a backup is not as it was written.
-    #[error("the backup is damaged: {} {why}; nothing was changed. Take another backup", file.display())]
+    #[error(
+        "the backup is damaged: {} {why}; nothing was changed. Take another backup",
+        file.display()
+    )]
     Damaged {
         /// Which file.
         file: PathBuf,

@@ -1,5 +1,5 @@
-//! A copy of a live SQLite database in one snapshot, and what opens it again. `VACUUM INTO` reads as
-//! any reader does, so that nobody waits for it, and copies no freed page
+//! A copy of a live SQLite database in one snapshot, and what opens it again. `VACUUM INTO` reads
+//! as any reader does, so that nobody waits for it, and copies no freed page
 //! (<https://sqlite.org/lang_vacuum.html#vacuuminto>).
 
 use std::path::Path;

@@ -102,7 +102,7 @@ fn what_happened_after_a_backup_under_load_is_done_again_where_it_must_not_be_un
     let (bad, unlinked) = (app.account("5"), app.account("1"));
     let early = paid(&app, &busy, 1);
     let partly = paid(&app, &busy, 2);
-    app.db(|conn| wallets::link(conn, &wallet_rows::row(&unlinked, "wal_1", [7; 20])).unwrap());
+    app.db(|conn| wallets::link(conn, &wallet_rows::row(unlinked.id, 1)).unwrap());
     let into = app.folder().join("backups");
     let stop = AtomicBool::new(false);
     let backup = std::thread::scope(|scope| {
@@ -123,8 +123,9 @@ fn what_happened_after_a_backup_under_load_is_done_again_where_it_must_not_be_un
     eventually("an end", || (app.open_reservations() == 0).then_some(()));
 
     // What a restore must not undo.
-    desk.json(&["key", "revoke", &leaked.key_id]).as_null();
-    desk.run(&["account", "suspend", &bad.public_id, "--reason", "abuse"]);
+    assert_eq!(desk.run(&["key", "revoke", &leaked.key_id]).code, 0);
+    let suspend = ["account", "suspend", &bad.public_id, "--reason", "abuse"];
+    assert_eq!(desk.run(&suspend).code, 0);
     close(&app, &gone, true);
     assert_eq!(erase(&app, Duration::ZERO), 1);
     let late = paid(&app, &busy, 3);

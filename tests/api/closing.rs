@@ -16,7 +16,7 @@ use sluice::db::schema::{
     accounts as accounts_table, audit_log, deposits as deposits_table, outbox, wallets,
 };
 use sluice::deposits::claims::{self, Submitted};
-use sluice::deposits::credit;
+use sluice::deposits::{credit, refund};
 use sluice::domain::clock::UnixMillis;
 use sluice::domain::deposit::{DepositReason, DepositState};
 use sluice::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
@@ -165,16 +165,8 @@ fn make_deposits(app: &TestApp, account: &Account) {
         assert!(credit::reverse(conn, &row, now).unwrap());
         let row = deposit_rows::find(conn, "dep_0").unwrap().unwrap();
         let half = "0.50".parse().unwrap();
-        let held = sluice::deposits::refund::hold(
-            conn,
-            &crate::support::app::tombstone_key(),
-            &row,
-            Some(half),
-            "asked for",
-            now,
-        )
-        .unwrap();
-        assert!(matches!(held, sluice::deposits::refund::Refunded::Done(_)), "{held:?}");
+        let held = refund::hold(conn, &key, &row, Some(half), "asked for", now).unwrap();
+        assert!(matches!(held, refund::Refunded::Done(_)), "{held:?}");
         let (action, subject, detail) = ("approved", "dep_0", "a reason");
         let word = Decision { action, subject, account_id: Some(account.id), detail };
         audit::write(conn, &word, now).unwrap();

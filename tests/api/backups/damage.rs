@@ -241,7 +241,7 @@ fn limited(kept: &Kept, blocks: u32, into: &Path) -> Command {
 fn a_full_disk_leaves_nothing_of_a_backup() {
     let kept = Kept::new();
     let into = kept.folder.path().join("full");
-    let ran = limited(&kept, 64, &into).output().unwrap();
+    let ran = limited(&kept, 200, &into).output().unwrap();
     let said = String::from_utf8(ran.stderr).unwrap();
     assert_eq!(ran.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot be written; nothing of it was kept"), "{said}");
