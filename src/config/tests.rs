@@ -100,7 +100,7 @@ fn a_model_is_overridden_by_naming_what_differs() {
 }
 
 /// Mistake, line, key, part of the reason. `{U}` stands for a good upstream of four lines.
-const MISTAKES: [(&str, usize, &str, &str); 65] = [
+const MISTAKES: [(&str, usize, &str, &str); 68] = [
     ("[server]\nmax_stream = 5\n{U}", 2, "server.max_stream", "did you mean \"max_streams\"?"),
     ("[sever]\nx = 1\n{U}", 1, "sever", "unknown key; did you mean \"server\"?"),
     ("[server]\nmax_streams = 0\n{U}", 2, "server.max_streams", "from 1 to"),
@@ -147,8 +147,9 @@ const MISTAKES: [(&str, usize, &str, &str); 65] = [
     ),
     ("[log]\nfilter = \"sluice=loud\"\n{U}", 2, "log.filter", "must be a level"),
     (
-        "[database]\nurl = \"postgres://u@localhost/d\"\n[backup]\ndirectory = \"b\"\n{U}",
-        4,
+        "[database]\nurl = \"postgres://u@localhost/d\"\n[privacy]\ntombstone_secret = \
+         \"{S}{S}{S}\"\n[backup]\ndirectory = \"b\"\n{U}",
+        6,
         "backup.directory",
         "PostgreSQL is backed up with its own tools",
     ),

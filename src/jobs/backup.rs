@@ -43,11 +43,11 @@ impl Job for JournalWriter {
     const TURN: Turn = Turn::Beside;
 
     fn step(&mut self, conn: &mut AnyConnection, now: UnixMillis) -> Result<Batch, JobError> {
-        if let Err(error) = self.journal.drain(conn, now) {
-            if self.metrics.alert_daily("journal_failed", "", now) {
-                let error = Causes(&error);
-                tracing::error!(%error, "the journal cannot be written; events wait for it");
-            }
+        if let Err(error) = self.journal.drain(conn, now)
+            && self.metrics.alert_daily("journal_failed", "", now)
+        {
+            let error = Causes(&error);
+            tracing::error!(%error, "the journal cannot be written; events wait for it");
         }
         Ok(Batch { is_last: true, ..Batch::default() })
     }

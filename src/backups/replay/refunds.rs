@@ -64,7 +64,7 @@ impl Refunds {
         rules: ReplayRules<'_>,
         replayed: &mut Replayed,
     ) -> Result<(), BackupError> {
-        let rows = if self.0.is_empty() { HashMap::new() } else { self.find(conn, rules)? };
+        let rows = if self.0.is_empty() { HashMap::new() } else { deposits_by_hash(conn, rules)? };
         for (id, story) in &self.0 {
             let stored = deposit_refunds::find(conn, id)?;
             let row = match (&stored, story.held) {
@@ -86,23 +86,22 @@ impl Refunds {
         }
         Ok(())
     }
+}
 
-    /// The deposits that are meant, by their hashes.
-    fn find(
-        &self,
-        conn: &mut AnyConnection,
-        rules: ReplayRules<'_>,
-    ) -> Result<HashMap<HashText, i64>, DbError> {
-        let mut found = HashMap::new();
-        let mut last = 0;
-        loop {
-            let places = backup_copy::deposits_after(conn, last)?;
-            let Some((newest, ..)) = places.last() else { return Ok(found) };
-            last = *newest;
-            for (id, chain_id, tx_hash, ordinal) in places {
-                let hash = rules.key.tombstone(chain_id, tx_hash.as_bytes(), ordinal);
-                found.insert(HashText(hash), id);
-            }
+/// Every deposit, by its hash.
+fn deposits_by_hash(
+    conn: &mut AnyConnection,
+    rules: ReplayRules<'_>,
+) -> Result<HashMap<HashText, i64>, DbError> {
+    let mut found = HashMap::new();
+    let mut last = 0;
+    loop {
+        let places = backup_copy::deposits_after(conn, last)?;
+        let Some((newest, ..)) = places.last() else { return Ok(found) };
+        last = *newest;
+        for (id, chain_id, tx_hash, ordinal) in places {
+            let hash = rules.key.tombstone(chain_id, tx_hash.as_bytes(), ordinal);
+            found.insert(HashText(hash), id);
         }
     }
 }
