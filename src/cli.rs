@@ -5,6 +5,7 @@ mod account;
 mod backup;
 mod books;
 mod completions;
+mod config_file;
 mod deposit;
 mod health;
 mod key;
@@ -72,9 +73,9 @@ enum CliCommand {
     Migrate,
     /// Copy an SQLite database into an empty PostgreSQL.
     MigrateTo(migrate_to::MigrateToArgs),
-    /// Check or print settings.
+    /// Write, check or print settings.
     #[command(subcommand)]
-    Config(ConfigCommand),
+    Config(config_file::ConfigCommand),
     /// Back up a live SQLite database.
     Backup(backup::BackupArgs),
     /// Put a backup in place of the database.
@@ -113,17 +114,6 @@ enum CliCommand {
     Man(man::ManArgs),
     /// Run an upstream emulator for demos and tests. It needs no model and no account.
     Sandbox(SandboxArgs),
-}
-
-#[derive(Subcommand)]
-enum ConfigCommand {
-    /// Check a file as `serve` would, secrets included.
-    Check {
-        /// The settings file.
-        file: PathBuf,
-    },
-    /// Print the settings in force, secrets masked.
-    Show,
 }
 
 /// Why a command failed.
@@ -189,7 +179,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Vec<(String, String)>
         }
         Err(error) => {
             output.complain(&error);
-            if matches!(error, CliError::Config(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
+            let CliError::Config(errors) = error else { return ExitCode::FAILURE };
+            output.remark(&errors.pages().join(", "));
+            ExitCode::from(2)
         }
     }
 }
@@ -201,19 +193,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         CliCommand::Reload(args) => reload::run(&args, &sources, output),
         CliCommand::Sandbox(args) => run_sandbox(&args),
         CliCommand::Upstream(command) => upstream::run(&command, config::load(&sources)?, output),
-        CliCommand::Config(ConfigCommand::Check { file }) => {
-            let settings = config::load(&Sources { file: Some(file.clone()), ..sources })?;
-            output.line(&format!("{}: OK", file.display()))?;
-            for note in settings.notes() {
-                output.line(&format!("note: {note}"))?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        CliCommand::Config(ConfigCommand::Show) => {
-            let settings = config::load_for(&sources, LoadPurpose::Command)?;
-            output.line(settings.render().trim_end())?;
-            Ok(ExitCode::SUCCESS)
-        }
+        CliCommand::Config(command) => config_file::run(&command, sources, output),
         CliCommand::Migrate => {
             let desk = CommandContext::open_as_it_is(&sources)?;
             for name in desk.with(migrate::run_pending)? {

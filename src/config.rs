@@ -9,6 +9,8 @@ mod chains;
 mod credentials;
 mod database;
 mod deposits;
+mod draft;
+mod examples;
 mod layers;
 mod limits;
 mod lines;
@@ -20,6 +22,7 @@ mod privacy;
 mod problems;
 mod providers;
 mod read;
+mod readiness;
 mod reload;
 mod requests;
 mod reservation;
@@ -45,12 +48,15 @@ pub use self::backup::BackupSettings;
 pub use self::chains::{Chain, Feed, Finality, NativeCoin, Token};
 pub use self::database::{DatabaseSettings, DatabaseUrl, DatabaseUrlError};
 pub use self::deposits::Deposits;
+pub use self::draft::{Draft, DraftError};
+pub use self::examples::chain_names;
 pub use self::limits::Limits;
 pub use self::mail::{Mail, MailDelivery, MailTls, Smtp};
 pub use self::otlp::Otlp;
 pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay, TombstoneSecret};
 pub use self::problems::{ConfigErrors, Problem, SettingLocation};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
+pub use self::readiness::Unready;
 pub use self::reload::{KEPT, RELOADED, SettingsChanges, is_reloaded};
 pub use self::requests::{Requests, Tools};
 pub use self::reservation::ReservationSettings;
@@ -173,7 +179,20 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
 /// [`ConfigErrors`] with everything that is wrong, each with its place, key and reason.
 pub fn load_for(sources: &Sources, purpose: LoadPurpose) -> Result<Settings, ConfigErrors> {
     let layers = layers::merge(sources)?;
-    read::settings(&layers, sources, purpose)
+    read::settings(&layers, &sources.env, purpose)
+}
+
+/// Settings to serve with, of a text that is to become the file `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(
+    path: &Path,
+    text: &str,
+    env: &[(String, String)],
+) -> Result<Settings, ConfigErrors> {
+    let layers = layers::merge_text(Some((path, text)), env)?;
+    read::settings(&layers, env, LoadPurpose::Serve)
 }
 
 /// The prices of a file, for a comparison.

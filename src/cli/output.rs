@@ -44,6 +44,12 @@ impl Output {
         writeln!(self.complaints, "{text}")
     }
 
+    /// A question, whose answer is typed behind it.
+    pub(super) fn ask(&mut self, text: &str) -> io::Result<()> {
+        write!(self.complaints, "{text}")?;
+        self.complaints.flush()
+    }
+
     /// Text that has its line ends already.
     pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
         self.results.write_all(text.as_bytes())
@@ -69,6 +75,13 @@ impl Output {
             cause = inner.source();
         }
         drop(writeln!(self.complaints, "{text}"));
+    }
+
+    /// Where the manual explains what was complained of; nothing if it is empty.
+    pub(super) fn remark(&mut self, pages: &str) {
+        if !pages.is_empty() {
+            drop(writeln!(self.complaints, "sluice: see {pages}"));
+        }
     }
 }
 

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::Sources;
-
 /// What stands for the folder, and the variable that systemd sets.
 const WORD: &str = "${CREDENTIALS_DIRECTORY}/";
 const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
@@ -16,10 +14,10 @@ const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 const BESIDE: &str = "credentials";
 
 /// Puts the folder in the place of the word. Paths without it stay as they are.
-pub(super) fn place(tree: &mut Value, sources: &Sources) {
-    let given = sources.env.iter().find(|(name, _)| name == VARIABLE);
+pub(super) fn place(tree: &mut Value, file: Option<&Path>, env: &[(String, String)]) {
+    let given = env.iter().find(|(name, _)| name == VARIABLE);
     let folder = given.map_or_else(
-        || sources.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join(BESIDE),
+        || file.and_then(Path::parent).unwrap_or(Path::new("")).join(BESIDE),
         |(_, folder)| PathBuf::from(folder),
     );
     place_in(tree, &folder);

@@ -8,7 +8,7 @@ use config::{Config, File, FileFormat};
 use serde_json::Value;
 
 use super::problems::{ConfigErrors, KeyPath, KeyStep, Problem, SettingLocation, SettingLocations};
-use super::{REFERENCE, Sources, credentials, lines};
+use super::{REFERENCE, Sources, credentials, lines, secret};
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "SLUICE__";
@@ -31,18 +31,31 @@ pub(super) struct Layers {
 /// # Errors
 /// A file that cannot be read or parsed, a variable whose name leads nowhere.
 pub(super) fn merge(sources: &Sources) -> Result<Layers, ConfigErrors> {
+    let Some(path) = sources.file.as_deref() else { return merge_text(None, &sources.env) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| broken_file(path, secret::unreadable("the file", &error)))?;
+    merge_text(Some((path, &text)), &sources.env)
+}
+
+/// The same with the text of the file, wherever it comes from.
+///
+/// # Errors
+/// As [`merge`].
+pub(super) fn merge_text(
+    file: Option<(&Path, &str)>,
+    env: &[(String, String)],
+) -> Result<Layers, ConfigErrors> {
     let mut builder = Config::builder().add_source(File::from_str(REFERENCE, FileFormat::Toml));
-    let mut places = SettingLocations { file: sources.file.clone(), ..SettingLocations::default() };
-    let file = sources.file.as_deref();
-    if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            broken_file(path, format!("the file cannot be read: {}", error.kind()))
-        })?;
-        places.lines = lines::of(&text, path)?;
-        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+    let path = file.map(|(path, _)| path);
+    let mut places =
+        SettingLocations { file: path.map(Path::to_owned), ..SettingLocations::default() };
+    if let Some((path, text)) = file {
+        places.lines = lines::of(text, path)?;
+        builder = builder.add_source(File::from_str(text, FileFormat::Toml));
     }
-    places.variables = variables(&sources.env)?;
-    let values: BTreeMap<&str, &str> = env(sources).collect();
+    places.variables = variables(env)?;
+    let pairs = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let values: BTreeMap<&str, &str> = pairs.collect();
     for (at, variable) in &places.variables {
         let value = values.get(variable.as_str()).copied().unwrap_or_default();
         builder = builder
@@ -54,18 +67,14 @@ pub(super) fn merge(sources: &Sources) -> Result<Layers, ConfigErrors> {
     };
     // The file parsed above, so this should not happen; the crate's own text could quote the file,
     // secrets and all.
-    let mut tree = read(builder.build()).map_err(|_| match file {
+    let mut tree = read(builder.build()).map_err(|_| match path {
         Some(path) => broken_file(path, "the file cannot be merged with the reference".to_owned()),
         None => broken_variable(PREFIX, "cannot be merged with the reference"),
     })?;
-    credentials::place(&mut tree, sources);
+    credentials::place(&mut tree, path, env);
     let reference = Config::builder().add_source(File::from_str(REFERENCE, FileFormat::Toml));
     let reference = read(reference.build()).unwrap_or_default();
     Ok(Layers { tree, reference, places })
-}
-
-fn env(sources: &Sources) -> impl Iterator<Item = (&str, &str)> {
-    sources.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 /// Our variables by the key that each sets.

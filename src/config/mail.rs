@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::problems::{KeyPath, Problems};
 use super::secret::SecretKeys;
-use super::{LoadPurpose, is_loopback_host, value};
+use super::{LoadPurpose, is_loopback_host, secret, value};
 
 /// Who mail comes from, and how it leaves.
 #[derive(Clone, Debug)]
@@ -152,6 +152,20 @@ impl MailSection {
         purpose: LoadPurpose,
         problems: &mut Problems,
     ) -> Option<Smtp> {
+        // Everything is looked at before anything is missed.
+        let host = self.host_name(at, problems);
+        let extra_roots = self.extra_roots(at, problems);
+        let credentials = match purpose {
+            LoadPurpose::Serve => self.credentials(at, env, problems),
+            LoadPurpose::Command => Some(None),
+        };
+        let (host, extra_roots, credentials) = (host?, extra_roots?, credentials?);
+        let port = self.port.unwrap_or_else(|| self.tls.port());
+        Some(Smtp { host, port, tls: self.tls, extra_roots, credentials })
+    }
+
+    /// The server's name, if the mail may go there.
+    fn host_name(&self, at: &KeyPath, problems: &mut Problems) -> Option<String> {
         let Some(host) = &self.host else {
             problems.add(&at.key("host"), "is missing: transport = \"smtp\" needs a server");
             return None;
@@ -161,32 +175,29 @@ impl MailSection {
             problems.add(&at.key("host"), "must be a host's name, such as \"smtp.example.org\"");
             return None;
         }
-        let is_loopback = is_loopback_host(host);
-        if self.tls == MailTls::None && !is_loopback {
+        if is_loopback_host(host) {
+            return Some(host.clone());
+        }
+        let mut is_fine = true;
+        if self.tls == MailTls::None {
             problems.add(
                 &at.key("tls"),
                 "must be \"starttls\" or \"tls\": only a server on this host may be reached \
                  without TLS",
             );
-            return None;
+            is_fine = false;
         }
-        if !is_loopback && !self.from.email.domain().contains('.') {
+        if !self.from.email.domain().contains('.') {
             problems.add(&at.key("from"), "must be an address that the server may send from");
-            return None;
+            is_fine = false;
         }
-        let extra_roots = self.extra_roots(at, problems)?;
-        let credentials = match purpose {
-            LoadPurpose::Serve => self.credentials(at, env, problems)?,
-            LoadPurpose::Command => None,
-        };
-        let port = self.port.unwrap_or_else(|| self.tls.port());
-        Some(Smtp { host: host.clone(), port, tls: self.tls, extra_roots, credentials })
+        is_fine.then(|| host.clone())
     }
 
     fn extra_roots(&self, at: &KeyPath, problems: &mut Problems) -> Option<Vec<Certificate>> {
         let Some(file) = &self.tls_ca_file else { return Some(Vec::new()) };
         let read = std::fs::read(file)
-            .map_err(|error| format!("the file {file} cannot be read: {}", error.kind()))
+            .map_err(|error| secret::unreadable(&format!("the file {file}"), &error))
             .and_then(|pem| {
                 Certificate::from_pem(&pem)
                     .map_err(|_| format!("the file {file} holds no certificate in PEM"))

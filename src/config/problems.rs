@@ -13,6 +13,34 @@ pub struct ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+impl ConfigErrors {
+    /// The sections of the manual that explain the keys, each once.
+    #[must_use]
+    pub fn pages(&self) -> Vec<String> {
+        let mut pages = Vec::new();
+        for problem in self.problems.iter().filter(|problem| !problem.key.is_empty()) {
+            let page = format!("docs/configuration.md#{}", section_of(&problem.key));
+            if !pages.contains(&page) {
+                pages.push(page);
+            }
+        }
+        pages
+    }
+}
+
+/// The heading of a key's section as a link has it: `chainsproviders` of `chains[0].providers[1]`.
+fn section_of(key: &str) -> String {
+    let mut steps = key.split('.').map(|step| step.split('[').next().unwrap_or(step));
+    let first = steps.next().unwrap_or_default();
+    match (first, steps.next()) {
+        ("chains", Some(table @ ("providers" | "tokens" | "native" | "tiers"))) => {
+            format!("chains{table}")
+        }
+        ("models", _) => "modelsid".to_owned(),
+        _ => first.to_owned(),
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, problem) in self.problems.iter().enumerate() {

@@ -21,8 +21,8 @@ use super::reload::KeyHashes;
 use super::upstream::{UpstreamEntry, UpstreamSettings};
 use super::{
     Abuse, Accounts, BackupSettings, DatabaseSettings, Deposits, Limits, LoadPurpose, Log, Otlp,
-    PricesOfFile, Privacy, Requests, ReservationSettings, Server, Settings, SiteSettings, Sources,
-    Stream, Tools, show,
+    PricesOfFile, Privacy, Requests, ReservationSettings, Server, Settings, SiteSettings, Stream,
+    Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
@@ -53,20 +53,20 @@ const SECTIONS: [&str; 20] = [
 /// The settings, or everything that is wrong with them.
 pub(super) fn settings(
     layers: &Layers,
-    sources: &Sources,
+    env: &[(String, String)],
     purpose: LoadPurpose,
 ) -> Result<Settings, ConfigErrors> {
     let mut reader = SettingsReader { layers, problems: Problems::default() };
     reader.refuse_unknown_sections();
-    let sections = reader.sections(sources, purpose);
+    let sections = reader.sections(env, purpose);
     let prices = reader.prices();
-    let upstreams = reader.upstreams(sources, purpose, prices.as_ref());
-    let chains = reader.chains(sources, purpose);
+    let upstreams = reader.upstreams(env, purpose, prices.as_ref());
+    let chains = reader.chains(env, purpose);
     if let Some(sections) = &sections {
         let at = KeyPath::default().key("deposits");
         sections.deposits.check_with(&at, &chains, &mut reader.problems);
     }
-    let mail = reader.mail(sources, purpose);
+    let mail = reader.mail(env, purpose);
     let problems = reader.problems;
     match (sections, mail, prices) {
         (Some(sections), Some(mail), Some(prices)) if problems.is_empty() => Ok(Settings {
@@ -152,7 +152,7 @@ impl SettingsReader<'_> {
     }
 
     /// Reads every section before any is missed, so that all mistakes are found.
-    fn sections(&mut self, sources: &Sources, purpose: LoadPurpose) -> Option<Sections> {
+    fn sections(&mut self, env: &[(String, String)], purpose: LoadPurpose) -> Option<Sections> {
         let (at, server) = self.section::<Server>("server");
         if let Some(server) = &server {
             server.check(&at, &mut self.problems);
@@ -184,7 +184,7 @@ impl SettingsReader<'_> {
         let (_, abuse) = self.section("abuse");
         let (at, mut privacy) = self.section::<Privacy>("privacy");
         if let (Some(privacy), Some(database)) = (&mut privacy, &database) {
-            privacy.find_secret(&at, &database.url, (&sources.env, purpose), &mut self.problems);
+            privacy.find_secret(&at, &database.url, (env, purpose), &mut self.problems);
         }
         let (at, mut backup) = self.section::<BackupSettings>("backup");
         if let (Some(backup), Some(database)) = (&mut backup, &database) {
@@ -244,7 +244,7 @@ impl SettingsReader<'_> {
 
     fn upstreams(
         &mut self,
-        sources: &Sources,
+        env: &[(String, String)],
         purpose: LoadPurpose,
         prices: Option<&PriceList>,
     ) -> Vec<UpstreamSettings> {
@@ -265,30 +265,33 @@ impl SettingsReader<'_> {
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         for (position, entry) in entries.iter().enumerate() {
             let at = root.index(position);
-            let read = section::read::<UpstreamEntry>(entry.clone(), &at, None, &mut self.problems);
-            let Some(entry) = read else { continue };
-            entry.check(&at, prices, &mut self.problems);
-            if let Some(first) = names.insert(entry.name().to_owned(), position) {
-                let reason = format!("\"{}\" already names upstreams[{first}]", entry.name());
+            let table = entry.clone();
+            let read = section::read_table::<UpstreamEntry>(table, &at, None, &mut self.problems);
+            let Some(section::ReadTable { entry: upstream, .. }) = read else { continue };
+            upstream.check(&at, prices, &mut self.problems);
+            let is_named = entry.get("name").is_some();
+            let first = is_named.then(|| names.insert(upstream.name().to_owned(), position));
+            if let Some(first) = first.flatten() {
+                let reason = format!("\"{}\" already names upstreams[{first}]", upstream.name());
                 self.problems.add(&at.key("name"), reason);
             }
             if purpose == LoadPurpose::Serve {
-                upstreams.extend(entry.resolve(&at, &sources.env, &mut self.problems));
+                upstreams.extend(upstream.resolve(&at, env, &mut self.problems));
             }
         }
         upstreams
     }
 
-    fn chains(&mut self, sources: &Sources, purpose: LoadPurpose) -> Vec<Chain> {
+    fn chains(&mut self, env: &[(String, String)], purpose: LoadPurpose) -> Vec<Chain> {
         let tree = &self.layers.tree;
         let has_xpub = tree.pointer("/deposits/account_xpub").is_some();
-        let context = chains::Context { sources, purpose, has_xpub };
+        let context = chains::Context { env, purpose, has_xpub };
         chains::chains(tree, &context, &mut self.problems)
     }
 
-    fn mail(&mut self, sources: &Sources, purpose: LoadPurpose) -> Option<Mail> {
+    fn mail(&mut self, env: &[(String, String)], purpose: LoadPurpose) -> Option<Mail> {
         let (at, mail) = self.section::<MailSection>("mail");
-        mail?.resolve(&at, &sources.env, purpose, &mut self.problems)
+        mail?.resolve(&at, env, purpose, &mut self.problems)
     }
 
     fn section<T: DeserializeOwned>(&mut self, name: &str) -> (KeyPath, Option<T>) {

@@ -66,7 +66,7 @@ impl SecretKeys<'_> {
 pub(super) fn read(path: &Path) -> Result<SecretString, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("the file {shown} cannot be read: {}", error.kind()))?;
+        .map_err(|error| unreadable(&format!("the file {shown}"), &error))?;
     if text.trim().is_empty() {
         return Err(format!("the file {shown} is empty"));
     }
@@ -79,5 +79,17 @@ pub(super) fn from_env(variable: &str, env: &[(String, String)]) -> Result<Secre
         Some((_, secret)) if !secret.trim().is_empty() => Ok(SecretString::from(secret.trim())),
         Some(_) => Err(format!("the environment variable {variable} is empty")),
         None => Err(format!("the environment variable {variable} is not set")),
+    }
+}
+
+/// Why a file cannot be read, in words that say what to do where they can.
+pub(super) fn unreadable(file: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("{file} cannot be read: no such file"),
+        std::io::ErrorKind::PermissionDenied => format!(
+            "{file} cannot be read: permission denied; it must be readable by the user that runs \
+             sluice"
+        ),
+        kind => format!("{file} cannot be read: {kind}"),
     }
 }

@@ -63,6 +63,13 @@ fn masked_url(url: &str) -> String {
     format!("{scheme}://{location}{}", options.unwrap_or_default())
 }
 
+/// A tree without secrets to mask, as TOML.
+pub(super) fn table(tree: &Map<String, Value>) -> String {
+    let mut text = String::new();
+    write_table(&mut text, tree, "");
+    text
+}
+
 /// Plain keys first, as TOML counts what follows a header to that table.
 fn write_table(text: &mut String, table: &Map<String, Value>, path: &str) {
     let below = |name: &str| {
@@ -112,7 +119,8 @@ fn key(name: &str) -> String {
     if !name.is_empty() && name.bytes().all(is_bare) { name.to_owned() } else { quoted(name) }
 }
 
-fn inline(value: &Value) -> String {
+/// A value on one line.
+pub(super) fn inline(value: &Value) -> String {
     match value {
         Value::Object(table) => {
             let entries =

@@ -350,6 +350,7 @@ fn all_mistakes_of_a_file_come_at_once_in_its_order() {
         (5, "server.listen"),
         (6, "server.workers"),
         (7, "upstreams[0].base_url"),
+        (7, "upstreams[0].credential_env"),
         (9, "upstreams[0].auth"),
     ];
     assert_eq!(lines, wanted, "{errors}");
@@ -387,7 +388,7 @@ fn a_broken_or_missing_file_is_named_with_line_and_column() {
     assert!(shown.starts_with(&format!("{}:2:15: ", sources.file.unwrap().display())), "{shown}");
     let absent = Sources { file: Some(PathBuf::from("/nowhere/sluice.toml")), env: Vec::new() };
     let shown = load(&absent).unwrap_err().to_string();
-    assert_eq!(shown, "/nowhere/sluice.toml: the file cannot be read: entity not found");
+    assert_eq!(shown, "/nowhere/sluice.toml: the file cannot be read: no such file");
 }
 
 #[test]

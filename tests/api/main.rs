@@ -43,6 +43,8 @@ mod fields;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
+mod first_minutes;
+#[cfg(test)]
 mod heads;
 #[cfg(test)]
 mod holds;

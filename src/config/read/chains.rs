@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::section::read;
+use super::section::{ReadTable, read, read_table};
 use crate::config::chains::{Chain, ChainEntry, NativeEntry, Token, TokenEntry};
 use crate::config::problems::{KeyPath, Problems};
 use crate::config::providers::{ProviderEntry, RpcProvider};
 use crate::config::tiers::{self, Tier};
-use crate::config::{Finality, LoadPurpose, Sources};
+use crate::config::{Finality, LoadPurpose};
 
 /// What the reading of a chain depends on beside its own table.
 pub(super) struct Context<'a> {
-    pub(super) sources: &'a Sources,
+    pub(super) env: &'a [(String, String)],
     pub(super) purpose: LoadPurpose,
     /// Whether a key for derived addresses was written, be it a good one or not.
     pub(super) has_xpub: bool,
@@ -27,19 +27,26 @@ pub(super) fn chains(tree: &Value, context: &Context<'_>, problems: &mut Problem
     let mut names = UniqueNames::default();
     let mut ids = UniqueNames::default();
     for (at, table) in tables(tree.get("chains"), &root, "[[chains]]", problems) {
-        let entry = read::<ChainEntry>(table.clone(), &at, None, problems);
+        let entry = read_table::<ChainEntry>(table.clone(), &at, None, problems);
         let native = native(table, &at, problems);
         let tokens = tokens(table, &at, native.as_ref().map(|coin| &*coin.symbol), problems);
         let tiers = early(table, &at, problems);
         let (written, providers) = providers(table, &at, context, problems);
-        let Some(entry) = entry else { continue };
-        names.claim(&at, "name", &entry.name, problems);
-        ids.claim(&at, "chain_id", &entry.chain_id.to_string(), problems);
+        let Some(ReadTable { entry, is_whole }) = entry else { continue };
+        if table.get("name").is_some() {
+            names.claim(&at, "name", &entry.name, problems);
+        }
+        if table.get("chain_id").is_some() {
+            ids.claim(&at, "chain_id", &entry.chain_id.to_string(), problems);
+        }
         entry.check(&at, context.has_xpub, problems);
         if tokens.iter().any(|token| Some(token.address) == entry.treasury) {
             problems.add(&at.key("treasury"), "is a token's contract: coins sent to it are lost");
         }
         check_quorum(entry.quorum, written, &providers, &at, problems);
+        if !is_whole {
+            continue;
+        }
         let written = tiers;
         let tiers = written.iter().map(|(_, tier)| *tier).collect();
         let chain = entry.into_chain(tiers, native, tokens, providers);
@@ -130,15 +137,17 @@ fn providers(
     let mut names = UniqueNames::default();
     let mut providers: Vec<(KeyPath, RpcProvider)> = Vec::new();
     for (at, table) in written {
-        let entry = read::<ProviderEntry>(table.clone(), &at, None, problems);
-        let Some(entry) = entry else { continue };
-        names.claim(&at, "name", &entry.name, problems);
+        let read = read_table::<ProviderEntry>(table.clone(), &at, None, problems);
+        let Some(ReadTable { entry, is_whole }) = read else { continue };
+        if is_whole {
+            names.claim(&at, "name", &entry.name, problems);
+        }
         if context.purpose == LoadPurpose::Command {
             entry.check(&at, problems);
             continue;
         }
-        let resolved = entry.resolve(&at, &context.sources.env, problems);
-        let Some(provider) = resolved else { continue };
+        let resolved = entry.resolve(&at, context.env, problems);
+        let Some(provider) = resolved.filter(|_| is_whole) else { continue };
         let is_same = |other: &RpcProvider| {
             !provider.url.is_loopback() && provider.url.has_same_host(&other.url)
         };

@@ -11,28 +11,63 @@ use crate::config::problems::{KeyPath, KeyStep, Problems};
 /// Mistakes that are looked for in one table before giving up on it.
 const MISTAKES_MAX: usize = 100;
 
+/// What is read in place of a key that is missing, so that the others are looked at too: one text
+/// or number is good for each kind of key that must be there.
+const STAND_INS: [&str; 9] = [
+    "1",
+    "\"1\"",
+    "\"x\"",
+    "\"https://stand-in.example\"",
+    "\"0x0000000000000000000000000000000000000001\"",
+    "\"2026-01-01\"",
+    "true",
+    "[]",
+    "{}",
+];
+
+/// A table as far as it could be read.
+pub(super) struct ReadTable<T> {
+    pub(super) entry: T,
+    /// Whether no key was missing. Otherwise something else was read in its place, so that the
+    /// entry is good for looking for further mistakes only.
+    pub(super) is_whole: bool,
+}
+
 /// Reads `value` and notes every mistake in it; each is set back to what `reference` says, or taken
 /// out. Nothing comes back where a key is missing or the table is none.
 pub(super) fn read<T: DeserializeOwned>(
-    mut value: Value,
+    value: Value,
     root: &KeyPath,
     reference: Option<&Value>,
     problems: &mut Problems,
 ) -> Option<T> {
+    let read = read_table(value, root, reference, problems)?;
+    read.is_whole.then_some(read.entry)
+}
+
+/// The same, and what could be read of a table that lacks keys.
+pub(super) fn read_table<T: DeserializeOwned>(
+    mut value: Value,
+    root: &KeyPath,
+    reference: Option<&Value>,
+    problems: &mut Problems,
+) -> Option<ReadTable<T>> {
     let mut taken_out = BTreeSet::new();
+    let mut is_whole = true;
     for _ in 0..MISTAKES_MAX {
-        let error = match serde_path_to_error::deserialize::<_, T>(&value) {
-            Ok(read) => return Some(read),
-            Err(error) => error,
+        let (steps, message) = match parse::<T>(&value) {
+            Ok(entry) => return Some(ReadTable { entry, is_whole }),
+            Err(mistake) => mistake,
         };
-        let mut steps = steps(error.path());
-        let message = error.inner().to_string();
-        if let Some(name) = quoted(&message, "missing field ") {
-            steps.push(KeyStep::Key(name.to_owned()));
+        if message.starts_with(MISSING) {
+            is_whole = false;
             if !taken_out.contains(&steps) {
                 problems.add(&below(root, &steps), "is missing");
             }
-            return None;
+            if !stand_in::<T>(&mut value, &steps) {
+                return None;
+            }
+            continue;
         }
         problems.add(&below(root, &steps), reason(&message));
         let default = reference.and_then(|reference| at(reference, &steps)).cloned();
@@ -42,6 +77,36 @@ pub(super) fn read<T: DeserializeOwned>(
         taken_out.insert(steps);
     }
     None
+}
+
+/// How serde says that a key must be there.
+const MISSING: &str = "missing field ";
+
+/// The value, or the way to its first mistake and serde's word on it. The way to a key that is
+/// missing ends in the key.
+fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, (Vec<KeyStep>, String)> {
+    serde_path_to_error::deserialize::<_, T>(value).map_err(|error| {
+        let mut steps = steps(error.path());
+        let message = error.inner().to_string();
+        if let Some(name) = quoted(&message, MISSING) {
+            steps.push(KeyStep::Key(name.to_owned()));
+        }
+        (steps, message)
+    })
+}
+
+/// Puts something in the place of a missing key that gets past it; false if nothing does.
+fn stand_in<T: DeserializeOwned>(value: &mut Value, steps: &[KeyStep]) -> bool {
+    let Some((KeyStep::Key(key), parents)) = steps.split_last() else { return false };
+    STAND_INS.iter().filter_map(|text| serde_json::from_str::<Value>(text).ok()).any(|other| {
+        let parent = parents.iter().try_fold(&mut *value, |value, step| match step {
+            KeyStep::Key(key) => value.get_mut(key),
+            KeyStep::Index(index) => value.get_mut(index),
+        });
+        let Some(table) = parent.and_then(Value::as_object_mut) else { return false };
+        table.insert(key.clone(), other);
+        parse::<T>(value).err().is_none_or(|(found, _)| !found.starts_with(steps))
+    })
 }
 
 /// What to say of an unknown key.

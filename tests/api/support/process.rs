@@ -62,6 +62,21 @@ pub(crate) fn run(args: &[&str], env: &[(&str, &str)]) -> Ran {
     }
 }
 
+/// Runs a command that reads what a person types.
+pub(crate) fn run_typed(args: &[&str], env: &[(&str, &str)], typed: &str) -> Ran {
+    use std::io::Write as _;
+    let mut command = program(env);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    Ran {
+        code: status.code().expect("no signal ends it"),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
 impl Ran {
     /// The JSON that a command that succeeded has printed.
     pub(crate) fn json(&self) -> Value {
