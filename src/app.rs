@@ -1,7 +1,7 @@
 //! The composition root: `Application::build` wires everything, `run` owns the order of a graceful
 //! shutdown.
 
-mod chains;
+pub(crate) mod chains;
 mod clients;
 mod handlers;
 mod listening;
@@ -410,11 +410,17 @@ fn lock_sqlite(database: &Database) -> Result<Option<std::fs::File>, StartError>
     }
 }
 
-/// A stream costs two descriptors: one to the client, one upstream.
+/// File descriptors that a server with these settings needs. A stream costs two: one to the client,
+/// one upstream.
+#[must_use]
+pub fn descriptors_needed(settings: &config::Server) -> u64 {
+    let needed = clients::descriptors(settings).saturating_add(settings.max_streams);
+    u64::try_from(needed.saturating_add(SPARE_DESCRIPTORS)).unwrap_or(u64::MAX)
+}
+
 fn raise_descriptor_limit(settings: &config::Server) -> Result<(), StartError> {
     let (streams, idle) = (settings.max_streams, settings.idle_connections_max);
-    let needed = clients::descriptors(settings).saturating_add(streams);
-    let needed = u64::try_from(needed.saturating_add(SPARE_DESCRIPTORS)).unwrap_or(u64::MAX);
+    let needed = descriptors_needed(settings);
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(needed);
     if limit < needed {
         return Err(StartError::Descriptors { streams, idle, needed, limit });

@@ -7,8 +7,10 @@ mod books;
 mod completions;
 mod config_file;
 mod deposit;
+mod doctor;
 mod health;
 mod key;
+mod mail;
 mod man;
 mod migrate_to;
 mod node;
@@ -80,6 +82,10 @@ enum CliCommand {
     Backup(backup::BackupArgs),
     /// Put a backup in place of the database.
     Restore(restore::RestoreArgs),
+    Doctor(doctor::DoctorArgs),
+    /// Try the mail server.
+    #[command(subcommand)]
+    Mail(mail::MailCommand),
     /// Verify the books, and settle charges that the database refused.
     #[command(subcommand)]
     Books(books::BooksCommand),
@@ -194,6 +200,8 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         CliCommand::Sandbox(args) => run_sandbox(&args),
         CliCommand::Upstream(command) => upstream::run(&command, config::load(&sources)?, output),
         CliCommand::Config(command) => config_file::run(&command, sources, output),
+        CliCommand::Doctor(args) => doctor::run(&args, &sources, output),
+        CliCommand::Mail(command) => mail::run(&command, &config::load(&sources)?, output),
         CliCommand::Migrate => {
             let desk = CommandContext::open_as_it_is(&sources)?;
             for name in desk.with(migrate::run_pending)? {

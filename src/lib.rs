@@ -44,5 +44,7 @@ pub mod site;
 
 pub mod admin;
 pub mod app;
+pub mod doctor;
+
 pub mod cli;
 pub mod sandbox;

@@ -8,6 +8,7 @@ pub mod mailer;
 pub mod message;
 mod send_queue;
 pub mod transport;
+pub mod trial;
 
 use lettre::message::Mailbox;
 

@@ -40,6 +40,7 @@ const STOREYS: [&[&str]; 19] = [
     &["site"],
     &["admin"],
     &["app"],
+    &["doctor"],
     &["cli"],
     &["main"],
 ];

@@ -112,7 +112,11 @@ fn start_providers(
     all.collect()
 }
 
-fn endpoint(chain: &Chain, provider: &RpcProvider) -> Result<ProviderEndpoint, NotAProviderUrl> {
+/// A provider of the settings as it is asked.
+pub(crate) fn endpoint(
+    chain: &Chain,
+    provider: &RpcProvider,
+) -> Result<ProviderEndpoint, NotAProviderUrl> {
     let url = ProviderUrl::parse(provider.url.secret())?;
     Ok(ProviderEndpoint {
         timeout: provider.timeout,

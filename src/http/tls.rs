@@ -139,7 +139,11 @@ async fn watch(
     }
 }
 
-fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {
+/// The certificate of the files with its key, which must fit.
+pub(crate) fn read(
+    files: &TlsFiles,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, CertificateError> {
     let pem = |path: &Path, source| CertificateError::Pem { path: path.to_owned(), source };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect)

@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use crate::config::{self, MailTls};
 
 /// How long a server may take to say goodbye. It has the mail by then.
-const GOODBYE: Duration = Duration::from_secs(2);
+pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Why a mail has not gone. Without words of a server or of a mail.
 #[derive(Debug, thiserror::Error)]
@@ -107,9 +107,9 @@ pub struct MailServer {
     port: u16,
     tls: MailTls,
     parameters: TlsParameters,
-    credentials: Option<Credentials>,
+    pub(super) credentials: Option<Credentials>,
     hello: ClientId,
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 impl Transport {
@@ -180,7 +180,7 @@ impl MailServer {
         Ok(connection)
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
+    pub(super) async fn connect(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
         let from_first_byte = (self.tls == MailTls::Tls).then(|| self.parameters.clone());
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let mut connection = AsyncSmtpConnection::connect_tokio1(

@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
+use actix_web::http::header::DATE;
 use tokio::time::timeout;
 
 use super::body::{REFUSAL, read_short};
-use super::client::UpstreamClient;
+use super::client::{UpstreamClient, UpstreamError, UpstreamResponse};
 use super::fault::Fault;
 use super::health::Probed;
 use super::node::CallContext;
@@ -46,14 +48,45 @@ async fn ask_with_newest(node: &CallContext, client: &UpstreamClient) -> Probed 
     }
 }
 
+/// What came of a request of our own, for an operator.
+pub struct ProbeAnswer {
+    /// What it means.
+    pub probed: Probed,
+    /// The status, or why there is none.
+    pub said: Result<StatusCode, UpstreamError>,
+    /// The `date` header.
+    pub date: Option<String>,
+}
+
 /// Asks an upstream for its list of models.
 pub async fn ask(node: &CallContext, client: &UpstreamClient) -> Probed {
-    let Ok(mut answer) = client.get(PATH).await else { return Probed::Broken };
+    examine(node, client).await.probed
+}
+
+/// The same, with what was said.
+pub async fn examine(node: &CallContext, client: &UpstreamClient) -> ProbeAnswer {
+    let mut answer = match client.get(PATH).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            return ProbeAnswer { probed: Probed::Broken, said: Err(error), date: None };
+        }
+    };
+    let date = answer.headers.get(DATE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let said = Ok(answer.status);
+    ProbeAnswer { probed: sort(node, client, &mut answer).await, said, date }
+}
+
+/// What an answer means.
+async fn sort(
+    node: &CallContext,
+    client: &UpstreamClient,
+    answer: &mut UpstreamResponse,
+) -> Probed {
     let status = answer.status;
     if status.is_success() {
         return Probed::Fine;
     }
-    let Ok(body) = read_short(node, &mut answer, REFUSAL).await else {
+    let Ok(body) = read_short(node, answer, REFUSAL).await else {
         return Probed::Unclear;
     };
     match refusal::sort(status, &body, &client.upstream.settings.credential_phrases).fault {

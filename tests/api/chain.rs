@@ -10,6 +10,7 @@ mod deposit_api;
 mod deposit_mail;
 mod deposit_words;
 mod deposits;
+mod doctor;
 mod early;
 mod erased;
 mod exposed;

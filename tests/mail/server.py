@@ -112,7 +112,10 @@ async def main(journal, address_file, certificate=None, key=None, user=None, pas
         def authenticate(server, session, envelope, mechanism, data):
             expected = LoginPassword(user.encode(), password.encode())
             is_right = isinstance(data, LoginPassword) and data == expected
-            return AuthResult(success=is_right, auth_data=data.login if is_right else None)
+            # What is not handled here, the server answers: a wrong log-in with 535.
+            return AuthResult(
+                success=is_right, handled=is_right, auth_data=data.login if is_right else None
+            )
 
         options = {
             "tls_context": context,

@@ -99,6 +99,25 @@ pub fn unlock(
     Ok(key)
 }
 
+/// Holds the secret against what the database knows it by, and changes neither; false where there
+/// is none yet, which the first start makes.
+///
+/// # Errors
+/// [`TombstoneError`], as [`unlock`].
+pub fn check(conn: &mut AnyConnection, settings: &Privacy) -> Result<bool, TombstoneError> {
+    let key = match &settings.tombstones {
+        TombstoneSecret::Given(secret) => TombstoneKey::of(secret)?,
+        TombstoneSecret::Missing(reason) => return Err(TombstoneError::Missing(reason.clone())),
+        TombstoneSecret::Beside(path) => match read(path)? {
+            Some(secret) => TombstoneKey::of(&secret)?,
+            None if is_needed(conn)? => return Err(TombstoneError::Lost(path.clone())),
+            None => return Ok(false),
+        },
+    };
+    let is_other = tombstones::check_value(conn)?.is_some() && !is_known(conn, &key)?;
+    if is_other && is_needed(conn)? { Err(TombstoneError::Other) } else { Ok(true) }
+}
+
 /// Whether something is stored that is worth nothing without the secret.
 fn is_needed(conn: &mut AnyConnection) -> Result<bool, DbError> {
     Ok(tombstones::are_any(conn)? || credentials::are_any_sealed(conn)?)

@@ -11,6 +11,7 @@ use crate::config::is_loopback_host;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     text: String,
+    host: String,
     is_https: bool,
     is_loopback: bool,
 }
@@ -25,6 +26,12 @@ impl BaseUrl {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Its host, without brackets and port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// Whether it is reached by TLS.
@@ -56,7 +63,8 @@ impl FromStr for BaseUrl {
             return Err(NotABaseUrl);
         }
         let is_loopback = is_loopback_host(host);
-        Ok(Self { text: text.trim_end_matches('/').to_owned(), is_https, is_loopback })
+        let host = host.to_owned();
+        Ok(Self { host, text: text.trim_end_matches('/').to_owned(), is_https, is_loopback })
     }
 }
 

@@ -1,0 +1,49 @@
+//! The age of the newest backup: folders `sluice-YYYYMMDDTHHMMSSZ` with a `manifest.json`, which a
+//! backup that is complete has.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+
+use super::Check;
+use crate::domain::clock::{Clock, UnixMillis};
+
+/// A backup a day, and one more day for one that failed.
+const AGE_MAX: Duration = Duration::from_hours(48);
+
+pub(super) async fn examine(directory: Option<&Path>, clock: &Clock) -> Vec<Check> {
+    let Some(directory) = directory.map(Path::to_owned) else { return Vec::new() };
+    let now = clock.now();
+    super::aside("backups", move || vec![newest(&directory, now)]).await
+}
+
+fn newest(directory: &Path, now: UnixMillis) -> Check {
+    let (name, shown) = ("backups", directory.display());
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => {
+            let found = format!("the folder {shown} cannot be read: {error}");
+            return Check::fail(name, found, "create it, and let this user read it");
+        }
+    };
+    let complete = entries.filter_map(Result::ok).filter(|entry| {
+        let manifest = std::fs::read_to_string(entry.path().join("manifest.json"));
+        manifest.is_ok_and(|text| serde_json::from_str::<serde_json::Value>(&text).is_ok())
+    });
+    let times = complete.filter_map(|entry| taken_at(entry.file_name().to_str()?));
+    let mend = "look for the reason in the log, and make one now: `sluice backup`";
+    let Some(last) = times.max() else {
+        return Check::fail(name, format!("there is no complete backup in {shown}"), mend);
+    };
+    let hours = now.millis_since(last) / 3_600_000;
+    let found = format!("the newest backup in {shown} is {hours} hours old");
+    if last.plus(AGE_MAX) < now { Check::fail(name, found, mend) } else { Check::ok(name, found) }
+}
+
+/// When the backup of a folder was made.
+fn taken_at(folder: &str) -> Option<UnixMillis> {
+    let time = folder.strip_prefix("sluice-")?;
+    let time = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?;
+    Some(UnixMillis::from_millis(time.and_utc().timestamp_millis()))
+}
