@@ -98,7 +98,7 @@ async fn questions(
     let age = clock.now().millis_since(newest.time) / 1_000;
     let found = format!("block {}, {age} s old", newest.number);
     if u64::try_from(age).is_ok_and(|age| age > chain.head_age_max.as_secs()) {
-        let mend = "its node is behind, or this machine's clock is wrong: ask the provider, or take \
+        let mend = "its node is behind, or this machine's clock is off: ask the provider, or take \
                     another";
         return Ok(Check::warn("", format!("its newest block is old: {found}"), mend));
     }
