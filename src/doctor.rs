@@ -102,12 +102,16 @@ impl Doctor {
             ("mail", mail::examine(settings).boxed_local()),
             ("upstreams", upstreams::examine(settings, clock).boxed_local()),
             ("chains", chains::examine(settings, clock).boxed_local()),
-            ("backups", backups::examine(self.backups.as_deref(), clock).boxed_local()),
+            ("backups", self.backups(clock).boxed_local()),
         ];
         let timed = checks.into_iter().map(|(name, check)| async move {
             timeout(PATIENCE, check).await.unwrap_or_else(|_| vec![late(name)])
         });
         join_all(timed).await.into_iter().flatten().collect()
+    }
+
+    async fn backups(&self, clock: &Clock) -> Vec<Check> {
+        backups::examine(self.backups.as_deref(), self.settings.backup.every, clock).await
     }
 }
 

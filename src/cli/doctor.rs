@@ -32,7 +32,7 @@ pub(super) fn run(
     let checks = match config::load(sources) {
         Err(errors) => of_errors(&errors),
         Ok(settings) => {
-            let backups = args.backups.clone();
+            let backups = args.backups.clone().or_else(|| settings.backup.into.clone());
             let doctor = Doctor { settings: Arc::new(settings), backups, clock: Clock::System };
             actix_web::rt::System::new().block_on(doctor.examine())
         }

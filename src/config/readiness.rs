@@ -45,7 +45,7 @@ impl Settings {
             return Vec::new();
         }
         let checks = [mail, operator, jurisdiction, privacy_day, terms_day];
-        let more = [encryption, payments, own_addresses, database_path];
+        let more = [encryption, payments, own_addresses, database_path, backups];
         checks.iter().chain(&more).filter_map(|check| check(self)).collect()
     }
 }
@@ -112,6 +112,13 @@ fn own_addresses(settings: &Settings) -> Option<Unready> {
     let reason = "is not set, so all accounts pay to a treasury: nobody can pay from an exchange, \
                   and users must link their wallet before they pay";
     is_shared.then(|| Unready::new("deposits.account_xpub", reason, "docs/deposits.md"))
+}
+
+fn backups(settings: &Settings) -> Option<Unready> {
+    let is_sqlite = matches!(settings.database.url, DatabaseUrl::Sqlite(_));
+    let reason = "is not set: nothing is backed up on schedule, and a lost disk takes all balances";
+    (is_sqlite && settings.backup.into.is_none())
+        .then(|| Unready::new("backup.directory", reason, "docs/backups.md"))
 }
 
 fn database_path(settings: &Settings) -> Option<Unready> {

@@ -9,16 +9,21 @@ use chrono::NaiveDateTime;
 use super::Check;
 use crate::domain::clock::{Clock, UnixMillis};
 
-/// A backup a day, and one more day for one that failed.
-const AGE_MAX: Duration = Duration::from_hours(48);
+/// At least a day: backups may be made by hand.
+const EVERY_MIN: Duration = Duration::from_hours(24);
 
-pub(super) async fn examine(directory: Option<&Path>, clock: &Clock) -> Vec<Check> {
+/// One is due `every` so often; one more of these spans is for one that failed.
+pub(super) async fn examine(
+    directory: Option<&Path>,
+    every: Duration,
+    clock: &Clock,
+) -> Vec<Check> {
     let Some(directory) = directory.map(Path::to_owned) else { return Vec::new() };
     let now = clock.now();
-    super::aside("backups", move || vec![newest(&directory, now)]).await
+    super::aside("backups", move || vec![newest(&directory, every.max(EVERY_MIN) * 2, now)]).await
 }
 
-fn newest(directory: &Path, now: UnixMillis) -> Check {
+fn newest(directory: &Path, age_max: Duration, now: UnixMillis) -> Check {
     let (name, shown) = ("backups", directory.display());
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -38,7 +43,7 @@ fn newest(directory: &Path, now: UnixMillis) -> Check {
     };
     let hours = now.millis_since(last) / 3_600_000;
     let found = format!("the newest backup in {shown} is {hours} hours old");
-    if last.plus(AGE_MAX) < now { Check::fail(name, found, mend) } else { Check::ok(name, found) }
+    if last.plus(age_max) < now { Check::fail(name, found, mend) } else { Check::ok(name, found) }
 }
 
 /// When the backup of a folder was made.

@@ -68,6 +68,9 @@ pub struct ScheduledBackup {
 /// Every minute it is looked whether one is due; `None` if none are made.
 pub(super) fn plan(context: &AppContext) -> Option<Plan> {
     let settings = context.settings.backup.clone();
+    if settings.into.is_some() {
+        context.metrics.backups.set_interval(settings.every);
+    }
     let days = u64::from(context.settings.privacy.backup_days);
     let backup = ScheduledBackup {
         into: settings.into.clone()?,

@@ -3,7 +3,7 @@
 
 /// All names that are counted in `sluice_alerts_total`. `docs/operating.md` says what to do about
 /// each.
-pub const ALERTS: [&str; 33] = [
+pub const ALERTS: [&str; 35] = [
     "a late settlement cannot be stored: its exchange stays as it was recovered",
     "a pass names a model that was not asked for; billed as the one that served",
     "a post was refused: its reservation was not open",
@@ -17,6 +17,7 @@ pub const ALERTS: [&str; 33] = [
     "an event cannot be read",
     "an exchange ended without settling; taking its last checkpoint",
     "an upstream's answer is longer than is held of one",
+    "backup_failed",
     "chain_coin",
     "chain_dissent",
     "chain_oversized_transaction",
@@ -24,6 +25,7 @@ pub const ALERTS: [&str; 33] = [
     "chain_reorganisation",
     "closing_with_balance",
     "inference_geo",
+    "journal_failed",
     "policy_differs",
     "service_tier",
     "speed",

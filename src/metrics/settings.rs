@@ -5,11 +5,15 @@ use prometheus::{IntCounterVec, IntGauge, Opts};
 use super::registry::DescribedRegistry;
 use crate::domain::clock::UnixMillis;
 
+/// Of a reload.
+const OUTCOMES: [&str; 2] = ["applied", "refused"];
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct SettingsMetrics {
     reloads: IntCounterVec,
     loaded_at: IntGauge,
+    refused: IntGauge,
 }
 
 impl SettingsMetrics {
@@ -26,9 +30,17 @@ impl SettingsMetrics {
             "sluice_settings_loaded_timestamp_seconds",
             "When the settings in force were read.",
         )?;
+        let refused = IntGauge::new(
+            "sluice_settings_refused",
+            "1 if the last reload was refused, so that a restart would fail as well; 0 otherwise.",
+        )?;
         registry.register(Box::new(reloads.clone()))?;
         registry.register(Box::new(loaded_at.clone()))?;
-        Ok(Self { reloads, loaded_at })
+        registry.register(Box::new(refused.clone()))?;
+        for outcome in OUTCOMES {
+            reloads.with_label_values(&[outcome]).inc_by(0);
+        }
+        Ok(Self { reloads, loaded_at, refused })
     }
 
     /// Settings are in force since then.
@@ -38,7 +50,9 @@ impl SettingsMetrics {
 
     /// A reload was applied or refused.
     pub fn count_reload(&self, is_applied: bool) {
-        let outcome = if is_applied { "applied" } else { "refused" };
+        let [applied, refused] = OUTCOMES;
+        let outcome = if is_applied { applied } else { refused };
+        self.refused.set(i64::from(!is_applied));
         self.reloads.with_label_values(&[outcome]).inc();
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
+use crate::support::alerting::Watched;
 use crate::support::app::{Account, Builder, TestApp};
 use crate::support::client::{Connection, Request, Response};
 use crate::support::prices::haiku;
@@ -55,6 +56,7 @@ fn a_request_is_charged_by_the_prices_under_which_it_was_admitted() {
 fn a_file_that_is_not_in_order_changes_nothing_and_says_where() {
     let upstream = Upstream::start();
     let app = TestApp::with(&upstream);
+    let watched = Watched::new(app.admin_address);
     let wrong = "pricing.markup = 1.5\nlimits.body_byte = 1\n";
     let refusal = app.reload(led_by(wrong));
     assert_eq!(refusal.status, 422, "{}", refusal.text());
@@ -68,8 +70,10 @@ fn a_file_that_is_not_in_order_changes_nothing_and_says_where() {
     assert!(torn.text().contains("sluice.toml:1:"), "{}", torn.text());
     assert_eq!(cost_of_a_call(&app, &upstream), haiku(1000, 200));
     assert_eq!(app.metric("sluice_settings_reloads_total{outcome=\"refused\"}"), 2);
+    watched.fires(&["SluiceSettingsRefused"]);
     // The next one that is in order is taken up.
     app.reload(led_by(DOUBLE)).expect_ok();
+    assert_eq!(app.metric("sluice_settings_refused"), 0);
     assert_eq!(cost_of_a_call(&app, &upstream), 2 * haiku(1000, 200));
 }
 

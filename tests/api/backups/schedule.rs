@@ -8,6 +8,7 @@ use sluice::jobs::backup::ScheduledBackup;
 use sluice::jobs::job::RunJob;
 
 use super::{back_up, served};
+use crate::support::alerting::Watched;
 use crate::support::app::TestApp;
 use crate::support::desk::Cli;
 use crate::support::wait::eventually;
@@ -70,10 +71,14 @@ fn a_backup_that_cannot_be_made_is_an_alert_and_is_tried_again_after_an_hour() {
     looks(&app, "a failure", || failures() == 1);
     looks(&app, "a pause", || failures() == 1);
     assert_eq!(app.metric("sluice_alerts_total{what=\"backup_failed\"}"), 1);
+    let watched = Watched::new(app.admin_address);
+    app.clock.advance(HOUR);
+    looks(&app, "another failure", || failures() == 2);
+    watched.fires(&["SluiceBackupFailed"]);
     std::fs::remove_file(&into).unwrap();
     app.clock.advance(HOUR);
     looks(&app, "the backup", || names(&into).len() == 1);
-    assert_eq!(failures(), 1);
+    assert_eq!(failures(), 2);
     let account = app.account("1");
     assert_eq!(app.balance(&account).available, 1_000_000_000, "the server goes on");
 }
@@ -100,4 +105,19 @@ fn the_newest_backup_whose_books_balance_is_never_pruned() {
     assert_eq!((deleted, oldest.unwrap().path), (2, old.clone()));
     assert_eq!(names(&into).len(), 2);
     assert!(old.join("sluice.db").exists());
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_is_an_alert_and_its_events_wait() {
+    let builder = served();
+    let place = builder.folder.path().join("journal");
+    std::fs::create_dir(&place).unwrap();
+    let app = builder.set("backup.journal", format!("\"{}\"", place.display())).start();
+    let watched = Watched::new(app.admin_address);
+    let account = app.account("1");
+    app.revoke(&account);
+    looks(&app, "the alert", || app.metric("sluice_alerts_total{what=\"journal_failed\"}") == 1);
+    watched.fires(&["SluiceJournalFailed"]);
+    std::fs::remove_dir(&place).unwrap();
+    looks(&app, "the journal", || std::fs::metadata(&place).is_ok_and(|file| file.len() > 0));
 }
