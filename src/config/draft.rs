@@ -88,6 +88,9 @@ pub struct Draft {
     /// itself.
     #[arg(long, value_name = "FILE")]
     pub tombstone_secret_file: Option<PathBuf>,
+    /// Folder for a backup of an SQLite database each day; best on another disk.
+    #[arg(long, value_name = "FOLDER")]
+    pub backup_folder: Option<PathBuf>,
 }
 
 /// Why answers make no file.
@@ -179,6 +182,10 @@ impl Draft {
             let about = "Back the file below up, apart from the database: it cannot be made again.";
             text.section("[privacy]", about);
             text.path("tombstone_secret_file", Some(file));
+        }
+        if let Some(folder) = &self.backup_folder {
+            text.section("[backup]", "One a day; the newest seven are kept.");
+            text.path("directory", Some(folder));
         }
     }
 
@@ -314,10 +321,13 @@ impl Text {
         self.key(key, &json!(value.unwrap_or(example)));
     }
 
-    /// A path from the root: the server may be started elsewhere.
+    /// A path from the root: the server may be started elsewhere. What begins with a name of systemd's
+    /// stays as it is.
     fn path(&mut self, key: &str, path: Option<&Path>) {
         if let Some(path) = path {
-            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let is_named = path.to_string_lossy().starts_with("${");
+            let absolute = if is_named { Ok(path.to_owned()) } else { std::path::absolute(path) };
+            let absolute = absolute.unwrap_or_else(|_| path.to_owned());
             self.key(key, &json!(absolute));
         }
     }

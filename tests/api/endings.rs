@@ -16,6 +16,7 @@ use crate::support::wait::eventually;
 mod checkpoints;
 mod client;
 mod complete;
+mod crowd;
 mod drained;
 mod errors;
 mod extended;

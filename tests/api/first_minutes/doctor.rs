@@ -112,6 +112,7 @@ fn what_is_in_order_is_ok_all_through_before_and_beside_a_running_server() {
     std::fs::create_dir_all(&backup).unwrap();
     std::fs::write(backup.join("manifest.json"), "{}").unwrap();
     let backups = desk.path("backups");
+    desk.set("[backup]", &format!("directory = {backups:?}\n"));
     let all_ok = |ran: &Ran, parts: &[&str]| {
         assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
         assert!(ran.out.lines().all(|line| line.starts_with("ok    ")), "{}", ran.out);
@@ -120,7 +121,7 @@ fn what_is_in_order_is_ok_all_through_before_and_beside_a_running_server() {
         }
     };
     // Before the first start: nothing is made.
-    let before = desk.doctor(&["--backups", backups.to_str().unwrap()]);
+    let before = desk.doctor(&[]);
     all_ok(&before, &["the first start makes it", "is free", "no server runs here yet"]);
     assert!(!desk.path("sluice.db").exists() && mail.lines() == 0);
     desk.migrate();

@@ -47,7 +47,7 @@ impl Desk {
     }
 }
 
-const PUBLIC: [&str; 16] = [
+const PUBLIC: [&str; 17] = [
     "--domain",
     "llm.example.org",
     "--support-email",
@@ -64,6 +64,7 @@ const PUBLIC: [&str; 16] = [
     "--upstream",
     "anthropic",
     "--credential-env=UPSTREAM_KEY",
+    "--backup-folder=/var/backups/sluice",
 ];
 
 #[test]
