@@ -18,6 +18,7 @@ mod output;
 mod policy;
 mod prices;
 mod purge;
+mod reconcile;
 mod reload;
 mod restore;
 mod serve;
@@ -112,6 +113,8 @@ enum CliCommand {
     Upstream(upstream::UpstreamCommand),
     /// Delete expired rows, as the server does by itself each day.
     Purge(purge::PurgeArgs),
+    /// Compare a day's usage with the usage reports of upstreams.
+    Reconcile(reconcile::ReconcileArgs),
     /// Ask the running server whether it is ready.
     Health(health::HealthArgs),
     /// Print the completions of a shell.
@@ -212,6 +215,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         }
         CliCommand::MigrateTo(args) => migrate_to::run(&args, &sources, output),
         CliCommand::Restore(args) => restore::run(&args, &sources, output),
+        CliCommand::Reconcile(args) => reconcile::run(&args, &sources, output),
         CliCommand::Prices(command) => prices::run(&command, &sources, output),
         CliCommand::Health(args) => health::run(&args, &sources, output),
         CliCommand::Completions(args) => completions::run(&args, output),

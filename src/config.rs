@@ -23,6 +23,7 @@ mod problems;
 mod providers;
 mod read;
 mod readiness;
+mod reconcile;
 mod reload;
 mod requests;
 mod reservation;
@@ -57,6 +58,7 @@ pub use self::privacy::{NotATimeOfDay, Privacy, TimeOfDay, TombstoneSecret};
 pub use self::problems::{ConfigErrors, Problem, SettingLocation};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::readiness::Unready;
+pub use self::reconcile::Reconcile;
 pub use self::reload::{KEPT, RELOADED, SettingsChanges, is_reloaded};
 pub use self::requests::{Requests, Tools};
 pub use self::reservation::ReservationSettings;
@@ -137,6 +139,8 @@ pub struct Settings {
     pub accounts: Accounts,
     /// When people are told that something is unusual.
     pub abuse: Abuse,
+    /// How usage is compared with what upstreams report.
+    pub reconcile: Reconcile,
     /// How long things are kept.
     pub privacy: Privacy,
     /// How a copy of the database is kept.

@@ -26,6 +26,7 @@ pub mod policy;
 pub mod price_list;
 pub mod quote;
 pub mod receipt;
+pub mod reconciliation;
 pub mod sealing;
 pub mod secret_token;
 pub mod spreadsheet;

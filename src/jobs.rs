@@ -14,6 +14,8 @@ mod pacer;
 pub mod plan;
 mod policy_check;
 pub mod purge;
+pub mod reconcile;
+pub mod reconciler;
 pub mod retention;
 pub mod run;
 pub mod scheduler;
@@ -36,5 +38,6 @@ pub fn plans(context: &AppContext, shown: Shown) -> Vec<plan::Plan> {
     plans.extend(spending_check::plan(context));
     plans.extend(backup::journal(context));
     plans.extend(backup::plan(context));
+    plans.extend(reconcile::plan(context));
     plans
 }

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod mail;
 pub mod policies;
+pub mod reconciliation;
 pub mod registry;
 pub mod rpc;
 pub mod settings;
@@ -37,6 +38,7 @@ use jobs::JobMetrics;
 use ledger::LedgerMetrics;
 use mail::MailMetrics;
 use policies::PolicyMetrics;
+use reconciliation::ReconciliationMetrics;
 use registry::{DescribedRegistry, Description};
 use rpc::RpcMetrics;
 use settings::SettingsMetrics;
@@ -91,6 +93,8 @@ pub struct Metrics {
     pub jobs: JobMetrics,
     /// Versions of policies and their notices.
     pub policies: PolicyMetrics,
+    /// What comparisons with usage reports came to.
+    pub reconciliation: ReconciliationMetrics,
     /// How the settings in force came about.
     pub settings: SettingsMetrics,
     /// Backups on schedule.
@@ -191,6 +195,7 @@ impl Metrics {
         let policies = PolicyMetrics::new(&registry)?;
         register_process(&registry)?;
         let backups = BackupMetrics::new(&registry)?;
+        let reconciliation = ReconciliationMetrics::new(&registry)?;
         Ok(Self {
             connections: ConnectionMetrics::new(&registry)?,
             registry,
@@ -217,6 +222,7 @@ impl Metrics {
             settings,
             policies,
             backups,
+            reconciliation,
         })
     }
 

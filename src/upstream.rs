@@ -16,6 +16,7 @@ pub mod probe;
 pub mod refusal;
 mod socket;
 mod tunnel;
+pub mod usage_report;
 
 use std::pin::Pin;
 use std::sync::Arc;

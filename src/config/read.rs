@@ -21,13 +21,13 @@ use super::reload::KeyHashes;
 use super::upstream::{UpstreamEntry, UpstreamSettings};
 use super::{
     Abuse, Accounts, BackupSettings, DatabaseSettings, Deposits, Limits, LoadPurpose, Log, Otlp,
-    PricesOfFile, Privacy, Requests, ReservationSettings, Server, Settings, SiteSettings, Stream,
-    Tools, show,
+    PricesOfFile, Privacy, Reconcile, Requests, ReservationSettings, Server, Settings,
+    SiteSettings, Stream, Tools, show,
 };
 use crate::domain::price_list::PriceList;
 
 /// Every top-level name that may stand in a file.
-const SECTIONS: [&str; 20] = [
+const SECTIONS: [&str; 21] = [
     "server",
     "database",
     "limits",
@@ -39,6 +39,7 @@ const SECTIONS: [&str; 20] = [
     "deposits",
     "accounts",
     "abuse",
+    "reconcile",
     "privacy",
     "backup",
     "mail",
@@ -81,6 +82,7 @@ pub(super) fn settings(
             deposits: sections.deposits,
             accounts: sections.accounts,
             abuse: sections.abuse,
+            reconcile: sections.reconcile,
             privacy: sections.privacy,
             backup: sections.backup,
             chains,
@@ -130,6 +132,7 @@ struct Sections {
     deposits: Deposits,
     accounts: Accounts,
     abuse: Abuse,
+    reconcile: Reconcile,
     privacy: Privacy,
     backup: BackupSettings,
     site: SiteSettings,
@@ -182,6 +185,7 @@ impl SettingsReader<'_> {
             accounts.check(&at, &mut self.problems);
         }
         let (_, abuse) = self.section("abuse");
+        let (_, reconcile) = self.section("reconcile");
         let (at, mut privacy) = self.section::<Privacy>("privacy");
         if let (Some(privacy), Some(database)) = (&mut privacy, &database) {
             privacy.find_secret(&at, &database.url, (env, purpose), &mut self.problems);
@@ -210,6 +214,7 @@ impl SettingsReader<'_> {
             deposits: deposits?,
             accounts: accounts?,
             abuse: abuse?,
+            reconcile: reconcile?,
             privacy: privacy?,
             backup: backup?,
             site: site?,

@@ -31,11 +31,15 @@ pub const RELOADED: [&str; 15] = [
 ];
 
 /// Keys of those sections that are read at the start all the same.
-pub const KEPT: [&str; 4] = [
+pub const KEPT: [&str; 8] = [
     "stream.drains_max",
     "stream.drains_max_per_account",
     "reservation.known_prefixes_max",
     "site.base_url",
+    "upstreams[].report_credential",
+    "upstreams[].report_credential_env",
+    "upstreams[].report_credential_file",
+    "upstreams[].report_workspace",
 ];
 
 /// What entries of an array are called by.

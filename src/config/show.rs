@@ -12,6 +12,7 @@ pub(super) fn toml(tree: &Value) -> String {
         *url = masked_url(url);
     }
     mask_each(masked.get_mut("upstreams"), "credential");
+    mask_each(masked.get_mut("upstreams"), "report_credential");
     mask_each(masked.get_mut("upstreams"), "egress_proxy");
     let chains = masked.get_mut("chains").and_then(Value::as_array_mut);
     for chain in chains.into_iter().flatten() {

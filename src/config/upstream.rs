@@ -98,6 +98,10 @@ pub struct UpstreamSettings {
     pub failures_max: u32,
     /// Heads in a row that do not come in time until it is.
     pub timeouts_max: u32,
+    /// What its usage reports are asked for with; `None` is not at all.
+    pub report_credential: Option<SecretString>,
+    /// The only workspace that the reports are about; `None` is the whole organisation.
+    pub report_workspace: Option<String>,
 }
 
 /// How a credential is sent.
@@ -122,6 +126,15 @@ impl UpstreamSettings {
     #[must_use]
     pub fn name_of(&self, model_id: &str) -> Option<String> {
         Rename::of(&self.models, model_id)
+    }
+
+    /// The same place for questions for its usage reports, which have a credential of their own;
+    /// `None` where it has none.
+    #[must_use]
+    pub fn for_reports(&self) -> Option<Self> {
+        let credential = self.report_credential.clone()?;
+        let auth = UpstreamAuth::XApiKey;
+        Some(Self { credential, credential_file: None, auth, ..self.clone() })
     }
 
     /// Time for the head of an answer, streamed or not.

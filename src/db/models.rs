@@ -29,5 +29,6 @@ pub mod sessions;
 pub mod tombstones;
 pub mod unsubscribe_tokens;
 pub mod usage_logs;
+pub mod usage_sums;
 pub mod wallets;
 pub mod wrong_codes;

@@ -110,6 +110,14 @@ pub(in crate::config) struct UpstreamEntry {
     failures_max: u32,
     #[serde(default = "default_timeouts_max", deserialize_with = "value::whole::<1, 1_000, _, _>")]
     timeouts_max: u32,
+    #[serde(default, deserialize_with = "value::optional_secret")]
+    report_credential: Option<SecretString>,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    report_credential_file: Option<String>,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    report_credential_env: Option<String>,
+    #[serde(default, deserialize_with = "value::optional_text")]
+    report_workspace: Option<String>,
 }
 
 impl UpstreamEntry {
@@ -177,6 +185,7 @@ impl UpstreamEntry {
             env: self.credential_env.as_deref(),
         };
         let credential = keys.fetch(at, env, problems);
+        let report_credential = self.fetch_report_credential(at, env, problems);
         let ca_file = self.ca_file.as_deref().filter(|_| self.base_url.is_https());
         let authorities = ca_file.map(read_authorities).transpose();
         let authorities = authorities.map_err(|why| problems.add(&at.key("ca_file"), why)).ok()?;
@@ -208,7 +217,33 @@ impl UpstreamEntry {
             rest: self.rest,
             failures_max: self.failures_max,
             timeouts_max: self.timeouts_max,
+            report_credential,
+            report_workspace: self.report_workspace,
         })
+    }
+
+    /// The credential for usage reports, where one is given at all.
+    fn fetch_report_credential(
+        &self,
+        at: &KeyPath,
+        env: &[(String, String)],
+        problems: &mut Problems,
+    ) -> Option<SecretString> {
+        let keys = SecretKeys {
+            key: "report_credential",
+            written: self.report_credential.as_ref(),
+            file: self.report_credential_file.as_deref(),
+            env: self.report_credential_env.as_deref(),
+        };
+        let is_given = keys.written.is_some() || keys.file.is_some() || keys.env.is_some();
+        if !is_given {
+            if self.report_workspace.is_some() {
+                let why = "has no effect without report_credential_env or report_credential_file";
+                problems.add(&at.key("report_workspace"), why);
+            }
+            return None;
+        }
+        keys.fetch(at, env, problems).map(|(_, secret)| secret)
     }
 }
 
