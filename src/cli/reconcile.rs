@@ -15,8 +15,8 @@ use crate::tracker::Tracker;
 use crate::upstream::node::CallContext;
 
 /// Compare the tokens of a day in the usage log with the usage reports of the upstreams that have a
-/// `report_credential_env` or `report_credential_file`. Exits 1 if a sum has drifted, or a report is
-/// missing or cannot be had. A report that is late, and may still come or grow, is no failure.
+/// `report_credential_env` or `report_credential_file`. Exits 1 if a sum has drifted, or a report
+/// is missing or cannot be had. A report that is late, and may still come or grow, is no failure.
 #[derive(clap::Args)]
 pub(super) struct ReconcileArgs {
     /// The day (UTC), which must be over. Default: yesterday.

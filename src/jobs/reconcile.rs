@@ -79,7 +79,7 @@ impl Job for Reconcile {
         };
         let mut is_late = false;
         for report in reports {
-            let result = self.reconciler.judge(conn, report, now)?;
+            let result = self.reconciler.judge(conn, report, asked_at)?;
             is_late |= result.comparison.verdict == Verdict::Late;
             self.tell(&result, now);
         }

@@ -84,7 +84,7 @@ impl Reconciler {
         reports
     }
 
-    /// Compares a report with our rows.
+    /// Compares a report that was asked for at a moment with our rows.
     ///
     /// # Errors
     /// Storage.
@@ -92,10 +92,10 @@ impl Reconciler {
         &self,
         conn: &mut AnyConnection,
         found: DayReport,
-        now: UnixMillis,
+        asked_at: UnixMillis,
     ) -> Result<DayResult, DbError> {
         let DayReport { upstream, day, report } = found;
-        let may_grow = now < day.plus(1).begin().plus(self.settings.late);
+        let may_grow = asked_at < day.plus(1).begin().plus(self.settings.late);
         let (comparison, error) = match report {
             Ok(theirs) => {
                 let ours = usage_sums::of_upstream(conn, &upstream.name, day)?;

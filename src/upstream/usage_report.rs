@@ -83,9 +83,9 @@ struct CacheCreation {
     ephemeral_1h_input_tokens: u64,
 }
 
-/// Asks for the report of a day: the tokens by the upstream's names of models; a name may come more
-/// than once. Nothing where it has no usage, or not yet. `settings` are those for reports, `limit` is
-/// the time for all pages.
+/// Asks for the report of a day: the tokens by the upstream's names of models; a name may come
+/// more than once. Nothing where it has no usage, or not yet. `settings` are those for reports,
+/// `limit` is the time for all pages.
 ///
 /// # Errors
 /// [`UsageReportError`], which says nothing of the credential.

@@ -91,6 +91,8 @@ mod proxy;
 #[cfg(test)]
 mod public;
 #[cfg(test)]
+mod reconcile;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod relay;

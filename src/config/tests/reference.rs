@@ -28,7 +28,15 @@ fn every_optional_key_of_the_reference_is_known() {
         };
         let begins = |starts: &[&str]| starts.iter().any(|start| bare.starts_with(start));
         is_entry |= begins(&["[[upstreams]]", "[[chains]]", "[models."]);
-        let files = ["credential =", "credential_file =", "ca_file =", "url_env =", "url_file ="];
+        let files = [
+            "credential =",
+            "credential_file =",
+            "report_credential =",
+            "report_credential_file =",
+            "ca_file =",
+            "url_env =",
+            "url_file =",
+        ];
         if is_entry && !begins(&files) {
             text.push_str(bare);
             text.push('\n');
@@ -39,6 +47,7 @@ fn every_optional_key_of_the_reference_is_known() {
     let url_file = folder.write("url", "sqlite://elsewhere.db\n");
     let env = [
         ("ANTHROPIC_API_KEY", SECRET),
+        ("ANTHROPIC_ADMIN_KEY", SECRET),
         ("SLUICE__DEPOSITS__REVIEW_ABOVE", "10000"),
         ("SLUICE__SERVER__NODE_ID", "node-1"),
         ("SLUICE__DATABASE__URL_FILE", url_file.to_str().unwrap()),
