@@ -1,6 +1,6 @@
 //! What comparisons with the upstreams' usage reports came to.
 
-use prometheus::{GaugeVec, Opts};
+use prometheus::{GaugeVec, IntGaugeVec, Opts};
 
 use super::registry::DescribedRegistry;
 use crate::domain::clock::UtcDay;
@@ -9,36 +9,39 @@ use crate::domain::clock::UtcDay;
 #[derive(Clone, Debug)]
 pub struct ReconciliationMetrics {
     ratio: GaugeVec,
-    day: GaugeVec,
+    day: IntGaugeVec,
 }
 
 impl ReconciliationMetrics {
     pub(super) fn new(registry: &DescribedRegistry) -> prometheus::Result<Self> {
-        let gauge = |name, help| {
-            let gauge = GaugeVec::new(Opts::new(name, help), &["upstream"])?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        Ok(Self {
-            ratio: gauge(
+        let ratio = GaugeVec::new(
+            Opts::new(
                 "sluice_reconcile_drift_ratio",
                 "The largest difference between the upstream's usage report and the usage log, of \
                  any model and class, on the last day compared: 0 within the tolerance, 1 where \
                  only one side has usage.",
-            )?,
-            day: gauge(
+            ),
+            &["upstream"],
+        )?;
+        let day = IntGaugeVec::new(
+            Opts::new(
                 "sluice_reconcile_day_timestamp_seconds",
                 "The beginning of the last day that this node has compared.",
-            )?,
-        })
+            ),
+            &["upstream"],
+        )?;
+        registry.register(Box::new(ratio.clone()))?;
+        registry.register(Box::new(day.clone()))?;
+        Ok(Self { ratio, day })
     }
 
     /// A day was compared; its largest difference in thousandths of a percent.
     pub fn note(&self, upstream: &str, day: UtcDay, worst_milli_percent: u64) {
-        let worst = u32::try_from(worst_milli_percent).unwrap_or(u32::MAX);
-        self.ratio.with_label_values(&[upstream]).set(f64::from(worst) / 100_000.0);
-        // Whole days fit for some millions of years.
-        let day = i32::try_from(day.number()).unwrap_or(i32::MAX);
-        self.day.with_label_values(&[upstream]).set(f64::from(day) * 86_400.0);
+        let (whole, rest) = (worst_milli_percent / 100_000, worst_milli_percent % 100_000);
+        // Through its decimals, since nothing here computes with fractions.
+        let ratio = format!("{whole}.{rest:05}").parse().unwrap_or(1.0);
+        self.ratio.with_label_values(&[upstream]).set(ratio);
+        let seconds = day.begin().as_millis() / 1_000;
+        self.day.with_label_values(&[upstream]).set(seconds);
     }
 }

@@ -189,7 +189,8 @@ fn a_day_that_the_report_confirms_is_right_over_two_pages_and_names() {
     assert_eq!(result["differences"], json!([]));
     let path = format!(
         "GET /v1/organizations/usage_report/messages?starting_at={}T00:00:00Z\
-         &ending_at={}T00:00:00Z&bucket_width=1d&group_by%5B%5D=model&workspace_ids%5B%5D=wrkspc%5F1",
+         &ending_at={}T00:00:00Z&bucket_width=1d&group_by%5B%5D=model\
+         &workspace_ids%5B%5D=wrkspc%5F1",
         desk.old,
         desk.old.plus(1)
     );
