@@ -195,9 +195,9 @@ impl Metrics {
         let policies = PolicyMetrics::new(&registry)?;
         register_process(&registry)?;
         let backups = BackupMetrics::new(&registry)?;
-        let reconciliation = ReconciliationMetrics::new(&registry)?;
         Ok(Self {
             connections: ConnectionMetrics::new(&registry)?,
+            reconciliation: ReconciliationMetrics::new(&registry)?,
             registry,
             endings,
             alerts,
@@ -222,7 +222,6 @@ impl Metrics {
             settings,
             policies,
             backups,
-            reconciliation,
         })
     }
 

@@ -109,14 +109,13 @@ async fn pages(
     (day, workspace): (UtcDay, Option<&str>),
     limit: Duration,
 ) -> Result<Vec<(String, TokenCounts)>, UsageReportError> {
-    let mut path = format!(
+    let only = workspace.map(|id| format!("&workspace_ids%5B%5D={}", encoded(id)));
+    let path = format!(
         "/v1/organizations/usage_report/messages?starting_at={day}T00:00:00Z&ending_at={}T00:00:00Z\
-         &bucket_width=1d&group_by%5B%5D=model",
-        day.plus(1)
+         &bucket_width=1d&group_by%5B%5D=model{}",
+        day.plus(1),
+        only.unwrap_or_default()
     );
-    if let Some(workspace) = workspace {
-        path.push_str(&format!("&workspace_ids%5B%5D={}", encoded(workspace)));
-    }
     let mut counts = Vec::new();
     let mut next: Option<String> = None;
     for _ in 0..PAGES_MAX {
