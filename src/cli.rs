@@ -46,6 +46,7 @@ use crate::domain::clock::Clock;
 use crate::domain::tombstone::TombstoneKey;
 use crate::jobs::job::JobError;
 use crate::ledger::LedgerError;
+use crate::operator::OperatorError;
 use crate::policies::PolicyError;
 use crate::sandbox::{self, SandboxArgs};
 use output::Output;
@@ -140,6 +141,8 @@ enum CliError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Deposit(#[from] DepositError),
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     #[error(transparent)]
     Job(#[from] JobError),
     #[error(transparent)]

@@ -29,6 +29,7 @@ pub mod mail;
 pub mod policies;
 
 pub mod backups;
+pub mod operator;
 
 pub mod context;
 

@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The top-level modules from the ground up. A module may use those on lines above its own.
-const STOREYS: [&[&str]; 21] = [
+const STOREYS: [&[&str]; 22] = [
     &["domain"],
     &["config"],
     &["metrics", "places", "telemetry", "tracker"],
@@ -32,6 +32,7 @@ const STOREYS: [&[&str]; 21] = [
     &["deposits", "mail"],
     &["policies"],
     &["backups"],
+    &["operator"],
     &["context"],
     &["jobs"],
     &["http"],

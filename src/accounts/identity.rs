@@ -11,7 +11,7 @@ pub mod log_in;
 pub mod password;
 pub mod people;
 pub mod preferences;
-mod reset;
+pub mod reset;
 mod session;
 pub mod sessions;
 mod shared_attempts;

@@ -28,12 +28,10 @@ use crate::deposits::standing::{RefundedShare, share, state};
 use crate::domain::deposit::{DepositState, RefundState};
 use crate::domain::evm::EvmAddress;
 use crate::domain::money::NanoUsd;
-use crate::domain::plain_text::shown;
+use crate::operator::{BadReason, Reason};
 
 /// Rows read at once.
 const PAGE: i64 = 500;
-/// Characters of a reason.
-const REASON_MAX: usize = 500;
 /// Times that a decision is begun anew because the deposit changed under it.
 const TRIES: u32 = 3;
 
@@ -209,15 +207,8 @@ fn each_page<Row>(
 }
 
 /// A reason as it is written down.
-pub(super) fn reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() || text.chars().count() > REASON_MAX {
-        return Err(format!("a reason must have 1 to {REASON_MAX} characters"));
-    }
-    if shown(text) != text {
-        return Err("a reason must not contain invisible characters".to_owned());
-    }
-    Ok(text.to_owned())
+pub(super) fn reason(text: &str) -> Result<String, BadReason> {
+    Reason::parse(text).map(|reason| reason.as_str().to_owned())
 }
 
 /// An amount above zero.

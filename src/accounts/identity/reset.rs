@@ -14,9 +14,9 @@ use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;
 use super::throttle::{ClientAddress, ThrottledAction};
 use super::wrong_codes;
-use crate::db::AnyConnection;
 use crate::db::models::credentials::{self, Credentials};
 use crate::db::models::credentials_epoch::Kept;
+use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::mail::MailKind;
 
@@ -79,6 +79,12 @@ impl Identity {
         })
         .await
     }
+}
+
+/// Queues the mail that leads to a new password, as whoever has forgotten it would, but counts it
+/// under no limit.
+pub fn send(conn: &mut AnyConnection, email: &str, now: UnixMillis) -> Result<(), DbError> {
+    people::send(conn, MailKind::ResetPassword, (None, email), json!({}), now)
 }
 
 /// Stores the password and ends whatever the old one has opened, but the session that is `kept`.

@@ -136,10 +136,7 @@ impl Identity {
     ) -> Result<(), AuthError> {
         let (row, now) = (session.row.id, self.now());
         self.with_both_factors(session, (password, code), client, move |conn, known| {
-            credentials::clear_totp(conn, known.id, Kept::Session(row))?;
-            recovery_codes::remove_all(conn, known.id)?;
-            wrong_codes::forget(conn, known.id)?;
-            Ok(tell(conn, known, false, now)?)
+            Ok(turn_off(conn, known, Kept::Session(row), now)?)
         })
         .await
     }
@@ -253,6 +250,32 @@ fn builder(secret: &[u8]) -> Builder {
 
 fn totp(secret: &[u8]) -> Result<Totp, DbError> {
     builder(secret).build().map_err(|_| totp_key::unreadable())
+}
+
+/// Turns the second factor of an account off, whose owner has lost it, and ends all sessions;
+/// `false` if it has none. Must run in a write transaction.
+pub fn remove_lost(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    now: UnixMillis,
+) -> Result<bool, DbError> {
+    accounts::lock(conn, id)?;
+    let known = credentials::get(conn, id)?.filter(Credentials::has_totp);
+    let Some(known) = known else { return Ok(false) };
+    turn_off(conn, &known, Kept::Nobodys, now)?;
+    Ok(true)
+}
+
+fn turn_off(
+    conn: &mut AnyConnection,
+    known: &Credentials,
+    kept: Kept,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    credentials::clear_totp(conn, known.id, kept)?;
+    recovery_codes::remove_all(conn, known.id)?;
+    wrong_codes::forget(conn, known.id)?;
+    tell(conn, known, false, now)
 }
 
 fn tell(
