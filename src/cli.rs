@@ -85,19 +85,19 @@ enum CliCommand {
     /// Put a backup in place of the database.
     Restore(restore::RestoreArgs),
     Doctor(doctor::DoctorArgs),
-    /// Try the mail server.
+    /// Try the mail server, and send what waits.
     #[command(subcommand)]
     Mail(mail::MailCommand),
     /// Verify the books, and settle charges that the database refused.
     #[command(subcommand)]
     Books(books::BooksCommand),
-    /// Create, list, show, credit, suspend and delete accounts.
+    /// Create, list, show, credit, suspend and delete accounts, and help their owners.
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Create, list, limit and revoke API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// List, review and refund deposits.
+    /// List, find, review and refund deposits.
     #[command(subcommand)]
     Deposit(deposit::DepositCommand),
     /// List the nodes that serve from this database.
@@ -207,7 +207,7 @@ fn run(cli: Cli, env: Vec<(String, String)>, output: &mut Output) -> Result<Exit
         CliCommand::Upstream(command) => upstream::run(&command, config::load(&sources)?, output),
         CliCommand::Config(command) => config_file::run(&command, sources, output),
         CliCommand::Doctor(args) => doctor::run(&args, &sources, output),
-        CliCommand::Mail(command) => mail::run(&command, &config::load(&sources)?, output),
+        CliCommand::Mail(command) => mail::run(&command, &sources, output),
         CliCommand::Migrate => {
             let desk = CommandContext::open_as_it_is(&sources)?;
             for name in desk.with(migrate::run_pending)? {

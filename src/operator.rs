@@ -4,6 +4,8 @@
 
 pub mod access;
 pub mod accounts;
+pub mod lookup;
+pub mod mail;
 mod reason;
 
 pub use reason::{BadReason, Reason};
@@ -49,6 +51,9 @@ pub enum OperatorError {
     /// Logging in asks for a password only.
     #[error("the account has no second factor")]
     NoSecondFactor,
+    /// Neither running nor in the usage log.
+    #[error("there is no request \"{0}\"; its usage row may have been deleted")]
+    NoRequest(String),
     /// Too short or too long.
     #[error("a reference must have 1 to {} characters", accounts::REFERENCE_MAX)]
     ReferenceLength,

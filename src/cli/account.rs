@@ -1,16 +1,19 @@
 //! `sluice account …`
 
+mod access;
+mod list;
+mod request;
 mod show;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use self::show::{document, show};
+use self::show::show;
 use super::{CliError, CommandContext, Output};
 use crate::accounts;
-use crate::db::models::accounts::{AccountRow, page};
+use crate::db::models::accounts::AccountRow;
 use crate::db::models::usage_logs;
 use crate::db::{AnyConnection, archive};
 use crate::domain::ids::AccountId;
@@ -18,8 +21,6 @@ use crate::domain::money::NanoUsd;
 use crate::operator::accounts::{self as verbs, Adjustment};
 use crate::operator::{Act, OperatorError, Reason};
 
-/// Accounts read at once for a list.
-const PAGE: i64 = 500;
 /// Running requests that are shown.
 const RUNNING_MAX: i64 = 1_000;
 
@@ -33,12 +34,8 @@ pub(super) enum AccountCommand {
         #[arg(long)]
         json: bool,
     },
-    /// List all accounts.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// List accounts in the order in which they were opened.
+    List(list::AccountListArgs),
     /// Show an account with its balance and latest usage.
     Show {
         /// Its id or email address.
@@ -46,6 +43,14 @@ pub(super) enum AccountCommand {
         /// Usage rows to show.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=1000))]
         usage: i64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one request of any account by its id: model, ending, tokens, cost, upstream.
+    Request {
+        /// Its id, `req_…`.
+        request: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -89,6 +94,14 @@ pub(super) enum AccountCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Turn off a second factor that its owner has lost, with its recovery codes. Ends all
+    /// sessions; API keys go on. Its owner is notified.
+    ResetSecondFactor(access::AccessArgs),
+    /// Queue the mail that leads to a new password, as "Forgot your password?" does. The limit on
+    /// mails to one address does not apply.
+    SendReset(access::SendResetArgs),
+    /// Log an account's owner out everywhere. API keys go on.
+    EndSessions(access::AccessArgs),
     /// Start the deletion of an account, as its owner could. It is erased when the grace period
     /// ends.
     Delete {
@@ -125,7 +138,7 @@ pub(super) fn run(
             let account = desk.with(|conn| accounts::open(conn, email, now))?;
             show(&account, (&[], &[]), *json, output)?;
         }
-        AccountCommand::List { json } => list(desk, *json, output)?,
+        AccountCommand::List(args) => list::run(args, desk, output)?,
         AccountCommand::Show { account, usage, json } => {
             let account = wanted(desk, account)?;
             let id = account.id;
@@ -133,6 +146,9 @@ pub(super) fn run(
             let running = desk.with(|conn| archive::reservations_of(conn, id, "", RUNNING_MAX))?;
             let running: Vec<_> = running.into_iter().map(|(_, (row, _))| row).collect();
             show(&account, (&rows, &running), *json, output)?;
+        }
+        AccountCommand::Request { request, json } => {
+            request::run(request, desk, *json, output)?;
         }
         AccountCommand::Credit { account, amount, reference, reason, json } => {
             let adjustment = Adjustment { amount: *amount, reference };
@@ -145,6 +161,11 @@ pub(super) fn run(
         AccountCommand::Resume { account, reason, json } => {
             act((desk, account), reason, verbs::resume, (*json, output))?;
         }
+        AccountCommand::ResetSecondFactor(args) => {
+            access::reset_second_factor(args, desk, output)?;
+        }
+        AccountCommand::SendReset(args) => access::send_reset(args, desk, output)?,
+        AccountCommand::EndSessions(args) => access::end_sessions(args, desk, output)?,
         AccountCommand::Delete { account, waive_balance, reason, json } => {
             let account = wanted(desk, account)?;
             let how = (*waive_balance, desk.settings.accounts.closing_grace);
@@ -194,31 +215,4 @@ fn decide<T>(
     let reason = Reason::optional(reason).map_err(OperatorError::from)?;
     let act = Act { reason: &reason, now: desk.clock.now() };
     desk.with(|conn| verb(conn, id, act))
-}
-
-fn list(desk: &CommandContext, json: bool, output: &mut Output) -> Result<(), CliError> {
-    let mut all = Vec::new();
-    let mut after = AccountId(0);
-    loop {
-        let rows = desk.with(|conn| page(conn, after, PAGE))?;
-        let Some(last) = rows.last() else { break };
-        after = last.id;
-        all.extend(rows);
-    }
-    if json {
-        let documents: Vec<Value> = all.iter().map(document).collect();
-        output.json(&Value::Array(documents))?;
-        return Ok(());
-    }
-    let rows = all.iter().map(|one| {
-        vec![
-            one.public_id.clone(),
-            one.email.clone(),
-            one.status.to_string(),
-            one.available_nanousd.to_string(),
-            one.reserved_nanousd.to_string(),
-        ]
-    });
-    output.table(&["account", "email", "status", "available USD", "reserved USD"], rows)?;
-    Ok(())
 }

@@ -8,6 +8,7 @@ mod chains;
 mod csv;
 mod decide;
 mod export;
+mod find;
 mod list;
 mod names;
 mod refund;
@@ -26,7 +27,7 @@ use crate::db::models::deposit_refunds::RefundRow;
 use crate::db::models::deposits::{self, DepositRow};
 use crate::deposits::standing::{RefundedShare, share, state};
 use crate::domain::deposit::{DepositState, RefundState};
-use crate::domain::evm::EvmAddress;
+use crate::domain::evm::{EvmAddress, TxHash};
 use crate::domain::money::NanoUsd;
 use crate::operator::{BadReason, Reason};
 
@@ -43,6 +44,14 @@ pub(super) enum DepositCommand {
     Show {
         /// Its id, `dep_…`.
         deposit: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Find a transaction: its deposits and the claims of it, on every chain, with their accounts.
+    Find {
+        /// Its hash, `0x…`.
+        tx: TxHash,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -119,6 +128,7 @@ pub(super) fn run(
             let row = wanted(desk, deposit)?;
             show::run(&row, desk, *json, output)?;
         }
+        DepositCommand::Find { tx, json } => find::run(*tx, desk, *json, output)?,
         DepositCommand::Chains { json } => chains::run(desk, *json, output)?,
         DepositCommand::Claims { account, json } => {
             list::claims(account.as_deref(), desk, *json, output)?;

@@ -5,16 +5,25 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use lettre::Address;
 
-use super::{CliError, Output};
-use crate::config::Settings;
+use super::{CliError, CommandContext, Output};
+use crate::config::{self, Settings, Sources};
 use crate::domain::clock::Clock;
 use crate::domain::ids::public_id;
 use crate::mail::Letterhead;
+use crate::mail::mailer::held_for;
 use crate::mail::transport::Transport;
 use crate::mail::trial::{self, Tried};
+use crate::operator::{self, Act, OperatorError, Reason};
 
 #[derive(Subcommand)]
 pub(super) enum MailCommand {
+    /// Send mail now that was put off after a failure, instead of when it is due. A running server
+    /// sends it, at its usual pace.
+    Retry {
+        /// Reason, for the audit log.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
     /// Send one test email by these settings, and print what the mail server answers. Exits with 1
     /// if it refuses.
     Test {
@@ -25,10 +34,24 @@ pub(super) enum MailCommand {
 
 pub(super) fn run(
     command: &MailCommand,
-    settings: &Settings,
+    sources: &Sources,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
-    let MailCommand::Test { address } = command;
+    match command {
+        MailCommand::Retry { reason } => {
+            let desk = CommandContext::open(sources)?;
+            let reason = Reason::optional(reason).map_err(OperatorError::from)?;
+            let act = Act { reason: &reason, now: desk.clock.now() };
+            let held = held_for(&desk.settings);
+            let hastened = desk.with(|conn| operator::mail::retry(conn, held, act))?;
+            output.line(&format!("Mails that are due now: {hastened}."))?;
+        }
+        MailCommand::Test { address } => test(address, &config::load(sources)?, output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(address: &Address, settings: &Settings, output: &mut Output) -> Result<(), CliError> {
     let refused = |error: &dyn std::error::Error| CliError::Refused(error.to_string());
     let transport = Transport::new(&settings.mail).map_err(|error| refused(&error))?;
     let id = public_id("test_").map_err(|error| refused(&error))?;
@@ -47,5 +70,5 @@ pub(super) fn run(
             output.line(&format!("the mail server has taken it: {said}"))?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -37,6 +37,12 @@ const HOLD_MARGIN: Duration = Duration::from_mins(1);
 /// Time between two attempts to send one mail.
 const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_hours(1));
 
+/// How long a mail is held by the node that is sending it.
+#[must_use]
+pub const fn held_for(settings: &Settings) -> Duration {
+    settings.mail.timeout.saturating_add(HOLD_MARGIN)
+}
+
 /// What the actor works with.
 #[derive(Clone)]
 pub struct MailerParts {
@@ -210,7 +216,7 @@ impl SendContext {
 
     async fn take(&self, line: MailLine, places: usize) -> Result<Vec<OutboxRow>, DbError> {
         let now = self.parts.clock.now();
-        let held_until = now.plus(self.parts.settings.mail.timeout).plus(HOLD_MARGIN);
+        let held_until = now.plus(held_for(&self.parts.settings));
         let limit = i64::try_from(places).unwrap_or(i64::MAX);
         let take = move |conn: &mut _| outbox::take_due(conn, now, held_until, (line, limit));
         self.parts.database.run(take).await

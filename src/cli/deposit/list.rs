@@ -33,8 +33,9 @@ pub(in crate::cli) struct ListArgs {
     json: bool,
 }
 
-const HEADER: [&str; 7] = ["deposit", "mined", "chain", "amount", "value USD", "state", "account"];
-const CLAIMS_HEADER: [&str; 8] =
+pub(super) const HEADER: [&str; 7] =
+    ["deposit", "mined", "chain", "amount", "value USD", "state", "account"];
+pub(super) const CLAIMS_HEADER: [&str; 8] =
     ["claim", "created", "account", "chain", "transaction", "state", "tries", "next check"];
 
 pub(super) fn deposits(
@@ -111,7 +112,7 @@ pub(super) fn document(
     })
 }
 
-fn line(
+pub(super) fn line(
     (row, refund): (&DepositRow, Option<&RefundRow>),
     names: &SettingNames<'_>,
     accounts: &HashMap<AccountId, String>,
@@ -181,7 +182,7 @@ pub(super) fn claim_document(
     })
 }
 
-fn claim_line(
+pub(super) fn claim_line(
     row: &ClaimRow,
     names: &SettingNames<'_>,
     accounts: &HashMap<AccountId, String>,

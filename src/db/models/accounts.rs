@@ -176,6 +176,31 @@ pub fn page(
     Ok(rows)
 }
 
+/// The same of those whose address contains a text, in any case of its letters.
+pub fn search(
+    conn: &mut AnyConnection,
+    part: &str,
+    after: AccountId,
+    limit: i64,
+) -> Result<Vec<AccountRow>, DbError> {
+    let mut pattern = String::from("%");
+    for letter in part.trim().to_lowercase().chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    let rows = accounts::table
+        .filter(accounts::email.like(pattern).escape('\\'))
+        .filter(accounts::id.gt(after.0))
+        .order(accounts::id)
+        .limit(limit)
+        .select(AccountRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
 /// The accounts of these row numbers, in any order.
 pub fn of_ids(conn: &mut AnyConnection, ids: &[AccountId]) -> Result<Vec<AccountRow>, DbError> {
     let rows = accounts::table

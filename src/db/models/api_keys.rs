@@ -278,6 +278,19 @@ pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<ApiKeyRo
     Ok(row)
 }
 
+/// When a key of each of these accounts was last used.
+pub fn last_used(
+    conn: &mut AnyConnection,
+    ids: &[AccountId],
+) -> Result<Vec<(AccountId, Option<UnixMillis>)>, DbError> {
+    let used = api_keys::table
+        .filter(api_keys::account_id.eq_any(ids))
+        .group_by(api_keys::account_id)
+        .select((api_keys::account_id, diesel::dsl::max(api_keys::last_used_at)))
+        .load(conn)?;
+    Ok(used)
+}
+
 /// How many keys of an account have not been revoked.
 pub fn count_unrevoked(conn: &mut AnyConnection, account_id: AccountId) -> Result<i64, DbError> {
     let keys = api_keys::table

@@ -134,6 +134,17 @@ pub fn of_hash(
     Ok(rows)
 }
 
+/// Everybody's claims of a transaction hash on whichever chain, oldest first. Reads the whole table:
+/// for people who ask once.
+pub fn of_any_chain(conn: &mut AnyConnection, tx_hash: TxHash) -> Result<Vec<ClaimRow>, DbError> {
+    let rows = deposit_claims::table
+        .filter(deposit_claims::tx_hash.eq(tx_hash))
+        .order(deposit_claims::id)
+        .select(ClaimRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
 /// How many claims of each chain are still looked up, as (chain, count).
 pub fn open_counts(conn: &mut AnyConnection) -> Result<Vec<(ChainId, i64)>, DbError> {
     let rows = deposit_claims::table

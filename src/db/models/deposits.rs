@@ -144,6 +144,17 @@ pub fn of_transaction(
     Ok(rows)
 }
 
+/// The deposits of a transaction hash on whichever chain. Reads the whole table: for people who ask
+/// once.
+pub fn of_hash(conn: &mut AnyConnection, tx_hash: TxHash) -> Result<Vec<DepositRow>, DbError> {
+    let rows = deposits::table
+        .filter(deposits::tx_hash.eq(tx_hash))
+        .order(deposits::id)
+        .select(DepositRow::as_select())
+        .load(conn)?;
+    Ok(rows)
+}
+
 /// Keeps the deposits of a transaction as they are until the caller's write transaction ends, but
 /// for what the caller does: all in one order, so that no two wait for each other. On SQLite a
 /// write transaction does so anyway.

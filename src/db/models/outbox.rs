@@ -170,6 +170,17 @@ pub fn put_off(conn: &mut AnyConnection, id: i64, due_at: UnixMillis) -> Result<
     Ok(())
 }
 
+/// Makes mails due now that would be due after `held_until` only: no node is sending those. Says
+/// how many they are.
+pub fn hasten(
+    conn: &mut AnyConnection,
+    now: UnixMillis,
+    held_until: UnixMillis,
+) -> Result<usize, DbError> {
+    let put_off = outbox::table.filter(outbox::due_at.gt(held_until));
+    Ok(diesel::update(put_off).set(outbox::due_at.eq(now)).execute(conn)?)
+}
+
 /// Removes a mail that has gone, or never will.
 pub fn remove(conn: &mut AnyConnection, id: i64) -> Result<(), DbError> {
     diesel::delete(outbox::table.find(id)).execute(conn)?;

@@ -170,6 +170,17 @@ pub fn find(
     Ok(row)
 }
 
+/// The row of a request, whoever's.
+pub fn of_request(conn: &mut AnyConnection, id: &str) -> Result<Option<UsageOfKey>, DbError> {
+    let row = usage_logs::table
+        .inner_join(api_keys::table)
+        .filter(usage_logs::id.eq(id))
+        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
+        .first(conn)
+        .optional()?;
+    Ok(row)
+}
+
 /// By what sums are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SumsBy {
@@ -284,6 +295,24 @@ pub fn spenders(
     .bind::<BigInt, _>(min)
     .load(conn)?;
     Ok(spenders)
+}
+
+/// What requests of these accounts have cost since `from`; nothing of those that asked for nothing.
+pub fn spent_since(
+    conn: &mut AnyConnection,
+    ids: &[AccountId],
+    from: UnixMillis,
+) -> Result<Vec<(AccountId, NanoUsd)>, DbError> {
+    let spent = usage_logs::table
+        .filter(usage_logs::account_id.eq_any(ids))
+        .filter(usage_logs::created_at.ge(from))
+        .group_by(usage_logs::account_id)
+        .select((
+            usage_logs::account_id,
+            diesel::dsl::sql::<BigInt>("CAST(SUM(cost_nanousd) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    Ok(spent)
 }
 
 /// What the dearest hour of an account has cost from `from` until before `to`, counted in whole
