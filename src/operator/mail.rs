@@ -8,8 +8,8 @@ use crate::db::models::outbox;
 use crate::db::{AnyConnection, transaction};
 
 /// Makes due now what was put off after a failure, and says how many mails that are. `held` is how
-/// long the mailer holds a mail that it is sending: what is due within that stays as it is, since it
-/// may be on its way.
+/// long the mailer holds a mail that it is sending: what is due within that stays as it is, since
+/// it may be on its way.
 ///
 /// # Errors
 /// Storage.

@@ -329,6 +329,7 @@ fn deposits_are_decided_beside_a_running_server() {
 fn every_command_explains_itself() {
     let commands = [
         "list",
+        "find",
         "show",
         "chains",
         "claims",

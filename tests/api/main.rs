@@ -73,6 +73,8 @@ mod money;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod otlp;
 #[cfg(test)]
 mod outages;

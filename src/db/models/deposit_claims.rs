@@ -134,8 +134,8 @@ pub fn of_hash(
     Ok(rows)
 }
 
-/// Everybody's claims of a transaction hash on whichever chain, oldest first. Reads the whole table:
-/// for people who ask once.
+/// Everybody's claims of a transaction hash on whichever chain, oldest first. Reads the whole
+/// table: for people who ask once.
 pub fn of_any_chain(conn: &mut AnyConnection, tx_hash: TxHash) -> Result<Vec<ClaimRow>, DbError> {
     let rows = deposit_claims::table
         .filter(deposit_claims::tx_hash.eq(tx_hash))

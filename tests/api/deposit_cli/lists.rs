@@ -330,3 +330,32 @@ fn claims_are_listed_and_stand_beside_the_deposit_that_they_ask_about() {
     assert!(desk.ok(&["show", "dep_1"]).contains(&two.public_id));
     desk.refused(&["claims", "--account", "acct_nobody"], &["no account"]);
 }
+
+#[test]
+fn a_transaction_is_found_on_every_chain_with_its_deposits_claims_and_accounts() {
+    let mut desk = Desk::new();
+    let (one, two) = (desk.account("0"), desk.account("0"));
+    let paid = desk.credited(&one, 1_000_000_000);
+    desk.deposit(|row| {
+        row.chain_id = ChainId(GONE);
+        row.tx_hash = paid.tx_hash;
+    });
+    desk.deposit(|_| {});
+    claim(&mut desk, &two, None);
+    let hash = paid.tx_hash.to_string();
+    let found = desk.json(&["find", &hash]);
+    let words = |kind: &str, field: &str| -> Vec<Value> {
+        found[kind].as_array().unwrap().iter().map(|one| one[field].clone()).collect()
+    };
+    assert_eq!(words("deposits", "chain"), [json!("base"), json!("777")]);
+    assert_eq!(words("deposits", "account"), [json!(one.public_id), Value::Null]);
+    assert_eq!(words("claims", "account"), [json!(two.public_id)]);
+    let table = desk.ok(&["find", &hash]);
+    for word in ["1 USDC", "claim_", &one.public_id, &two.public_id] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    let nowhere = format!("0x{}", "ef".repeat(32));
+    assert_eq!(desk.json(&["find", &nowhere]), json!({ "deposits": [], "claims": [] }));
+    assert!(desk.ok(&["find", &nowhere]).contains("No deposit"));
+    desk.wrong(&["find", "0x12"], "0x12");
+}
