@@ -86,7 +86,7 @@ pub enum RequestState {
     /// It holds money.
     Running(ReservationRow),
     /// Its usage row.
-    Ended(UsageOfKey),
+    Ended(Box<UsageOfKey>),
 }
 
 /// The request of an id.
@@ -98,7 +98,7 @@ pub fn request(conn: &mut AnyConnection, id: &str) -> Result<RequestFound, Opera
     transaction::snapshot(conn, |conn| {
         let ended = usage_logs::of_request(conn, id)?;
         let state = match ended {
-            Some(usage) => RequestState::Ended(usage),
+            Some(usage) => RequestState::Ended(Box::new(usage)),
             None => match books::open_reservation(conn, id)? {
                 Some(row) => RequestState::Running(row),
                 None => return Err(OperatorError::NoRequest(id.to_owned())),
