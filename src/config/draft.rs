@@ -78,7 +78,7 @@ pub struct Draft {
     /// chain.
     #[arg(long = "provider", value_name = "URL")]
     pub providers: Vec<String>,
-    /// Database: sqlite://PATH. Default: sluice.db beside the settings file.
+    /// Database: `sqlite://PATH`. Default: `sluice.db` beside the settings file.
     #[arg(long, value_name = "URL", conflicts_with = "database_url_file")]
     pub database: Option<String>,
     /// File with the URL of a PostgreSQL database.
@@ -134,10 +134,8 @@ impl Draft {
         text.section("[site]", "How the service presents itself.");
         let domain = self.domain.as_deref().unwrap_or("127.0.0.1:8080");
         let scheme = if self.is_public() { "https" } else { "http" };
-        let url = match domain.contains("://") {
-            true => domain.to_owned(),
-            false => format!("{scheme}://{domain}"),
-        };
+        let url =
+            if domain.contains("://") { domain.to_owned() } else { format!("{scheme}://{domain}") };
         text.comment("Address under which people reach the service.");
         text.key("base_url", &json!(url));
         text.comment("Where users write with questions.");
@@ -302,15 +300,15 @@ struct Text(String);
 
 impl Text {
     fn section(&mut self, header: &str, about: &str) {
-        self.0.push_str(&format!("\n# {about}\n{header}\n"));
+        self.0.extend(["\n# ", about, "\n", header, "\n"]);
     }
 
     fn comment(&mut self, text: &str) {
-        self.0.push_str(&format!("# {text}\n"));
+        self.0.extend(["# ", text, "\n"]);
     }
 
     fn key(&mut self, key: &str, value: &Value) {
-        self.0.push_str(&format!("{key} = {}\n", show::inline(value)));
+        self.0.extend([key, " = ", &show::inline(value), "\n"]);
     }
 
     /// A key, or an example of it, commented out.

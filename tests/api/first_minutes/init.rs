@@ -33,7 +33,7 @@ impl Desk {
     }
 
     fn type_in(&self, lines: &[&str]) -> Ran {
-        let typed: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let typed: String = lines.iter().flat_map(|line| [*line, "\n"]).collect();
         run_typed(&["config", "init", self.path(), "--ask"], &[KEY], &typed)
     }
 
