@@ -5,6 +5,7 @@ pub(crate) mod chains;
 mod clients;
 mod handlers;
 mod listening;
+mod parts;
 mod plaintext;
 mod probe;
 mod reload;
@@ -31,22 +32,16 @@ use crate::context::{AppContext, ReloadRequests};
 use crate::db::models::nodes;
 use crate::db::{AnyConnection, Database, DbError, file, migrate};
 use crate::domain::clock::Clock;
-use crate::domain::ids::{NoRandomness, public_id};
+use crate::domain::ids::NoRandomness;
 use crate::domain::tombstone::TombstoneKey;
-use crate::holds::Holds;
 use crate::jobs::alarm::CronTrigger;
 use crate::jobs::scheduler::Scheduler;
 use crate::jobs::{self, node};
-use crate::ledger::actor::{LedgerHandle, LedgerThreads};
-use crate::mail::mailer::{Mailer, MailerParts, OutboxNotifier};
+use crate::ledger::actor::LedgerThreads;
+use crate::mail::mailer::{Mailer, MailerParts};
 use crate::mail::transport::Transport;
-use crate::metrics::Metrics;
-use crate::places::Places;
-use crate::places::shares::Shares;
 use crate::site;
 use crate::telemetry::Causes;
-use crate::traces;
-use crate::tracker::Tracker;
 use crate::upstream::client::tls_config;
 use chains::ChainWatchers;
 use handlers::Handlers;
@@ -174,32 +169,9 @@ impl Application {
         let is_alone = lock.is_some();
         let tombstones = prepare(&settings, &mut database.connect()?)?;
 
-        let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
-        metrics.declare(&settings);
-        let (ledger, ledger_threads) = LedgerHandle::start(&database, &clock, &metrics);
-        let node_id: Arc<str> = new_name(&settings)?.into();
         let tls = tls_config().map_err(StartError::Tls)?;
-        let traces = traces::start(&settings.otlp, (&clock, &node_id), &metrics.traces, &tls)
-            .map_err(StartError::Traces)?;
-        let stream = &settings.stream;
-        let (reloads, reload_queue) = ReloadRequests::new();
-        let context = Arc::new(AppContext {
-            database,
-            tombstones,
-            ledger,
-            clock,
-            tracker: Tracker::default(),
-            node_id,
-            standing: Arc::default(),
-            drains: Places::new(Shares::new(stream.drains_max, stream.drains_max_per_account)),
-            holds: Arc::new(Holds::new(&settings.reservation)),
-            metrics,
-            traces,
-            mail: OutboxNotifier::default(),
-            reloads,
-            settings,
-        });
-        context.metrics.settings.note_loaded(context.clock.now());
+        let parts = (settings, database, tombstones, clock);
+        let (context, ledger_threads, reload_queue) = parts::assemble(parts, &tls)?;
         // Settles what an earlier run left open, and takes the lease.
         let begun = node::begin(Arc::clone(&context), is_alone).await;
         begun.map_err(StartError::Recovery)?;
@@ -358,12 +330,6 @@ async fn stop_in_order(
         handle.stop(true).await;
     }
     is_settled
-}
-
-/// New with every start: what the process before it left open is found by its old name.
-fn new_name(settings: &Settings) -> Result<String, NoRandomness> {
-    let name = settings.server.node_id.as_deref().unwrap_or("node");
-    public_id(&format!("{name}_"))
 }
 
 /// Migrates, finds the secret of tombstones, and uses it where an earlier version had none.

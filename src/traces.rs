@@ -287,7 +287,7 @@ mod tests {
         assert!(!parse_parent(&header.replace("-01", "-00")).unwrap().2);
         let zeros = "0".repeat(32);
         for wrong in [
-            "".to_owned(),
+            String::new(),
             header.to_uppercase(),
             header.replace("00-4b", "ff-4b"),
             header.replace("4bf92f3577b34da6a3ce929d0e0e4736", &zeros),

@@ -319,8 +319,8 @@ impl Text {
         self.key(key, &json!(value.unwrap_or(example)));
     }
 
-    /// A path from the root: the server may be started elsewhere. What begins with a name of systemd's
-    /// stays as it is.
+    /// A path from the root: the server may be started elsewhere. What begins with a name of
+    /// systemd's stays as it is.
     fn path(&mut self, key: &str, path: Option<&Path>) {
         if let Some(path) = path {
             let is_named = path.to_string_lossy().starts_with("${");

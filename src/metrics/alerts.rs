@@ -3,7 +3,7 @@
 
 /// All names that are counted in `sluice_alerts_total`. `docs/operating.md` says what to do about
 /// each.
-pub const ALERTS: [&str; 35] = [
+pub const ALERTS: [&str; 37] = [
     "a late settlement cannot be stored: its exchange stays as it was recovered",
     "a pass names a model that was not asked for; billed as the one that served",
     "a post was refused: its reservation was not open",
@@ -27,6 +27,8 @@ pub const ALERTS: [&str; 35] = [
     "inference_geo",
     "journal_failed",
     "policy_differs",
+    "reconcile_drift",
+    "reconcile_missing",
     "service_tier",
     "speed",
     "the end of a stream is longer than limits.held_bytes",

@@ -1,6 +1,7 @@
 //! The exporter: sends what was recorded to the collector, some traces at a time, by HTTP and
 //! protobuf. One that does not answer, or refuses, loses what was sent to it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -32,7 +33,7 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("sluice/", env!("CAR
 /// See the module.
 struct TraceExporter {
     queue: Option<mpsc::Receiver<Queued>>,
-    collector: Arc<Collector>,
+    collector: Rc<Collector>,
 }
 
 struct Collector {
@@ -49,7 +50,7 @@ impl Actor for TraceExporter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(queue) = self.queue.take() else { return };
-        ctx.spawn(Arc::clone(&self.collector).run(queue).into_actor(self));
+        ctx.spawn(Rc::clone(&self.collector).run(queue).into_actor(self));
     }
 }
 
@@ -67,7 +68,7 @@ pub fn start(
     let (sender, queue) = mpsc::channel(settings.queue_max);
     let connector = Connector::new().rustls_0_23(Arc::clone(tls)).limit(1);
     let client = Client::builder().connector(connector).no_default_headers().disable_redirects();
-    let collector = Arc::new(Collector {
+    let collector = Rc::new(Collector {
         client: client.disable_timeout().finish(),
         url: format!("{endpoint}/v1/traces"),
         headers: settings.headers()?,
@@ -87,7 +88,7 @@ pub fn start(
 }
 
 impl Collector {
-    async fn run(self: Arc<Self>, mut queue: mpsc::Receiver<Queued>) {
+    async fn run(self: Rc<Self>, mut queue: mpsc::Receiver<Queued>) {
         while let Some(first) = queue.recv().await {
             let mut traces = Vec::new();
             let mut flushed: Option<oneshot::Sender<()>> = None;

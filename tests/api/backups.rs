@@ -94,6 +94,28 @@ fn drill(app: &TestApp, backup: &Path, to: &Path) -> Value {
     run(&[&words, &["--config", settings.to_str().unwrap()][..]].concat(), &[]).json()
 }
 
+/// A backup while requests of an account run, and an account is opened beside it.
+fn back_up_under_load(app: &TestApp, desk: &Cli, busy: &Account) -> PathBuf {
+    let stop = AtomicBool::new(false);
+    let backup = std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    app.messages(busy, &body("claude-haiku-4-5", true, SHORT));
+                }
+            });
+        }
+        eventually("some requests", || (app.usage(busy).len() > 5).then_some(()));
+        let backup = back_up(desk, &app.folder().join("backups"));
+        let made = desk.json(&["account", "create", "later@example.org"]);
+        assert!(made["id"].is_string(), "{made}");
+        stop.store(true, Ordering::SeqCst);
+        backup
+    });
+    eventually("an end", || (app.open_reservations() == 0).then_some(()));
+    backup
+}
+
 #[test]
 fn what_happened_after_a_backup_under_load_is_done_again_where_it_must_not_be_undone() {
     let app = served().start();
@@ -103,24 +125,7 @@ fn what_happened_after_a_backup_under_load_is_done_again_where_it_must_not_be_un
     let early = paid(&app, &busy, 1);
     let partly = paid(&app, &busy, 2);
     app.db(|conn| wallets::link(conn, &wallet_rows::row(unlinked.id, 1)).unwrap());
-    let into = app.folder().join("backups");
-    let stop = AtomicBool::new(false);
-    let backup = std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::SeqCst) {
-                    app.messages(&busy, &body("claude-haiku-4-5", true, SHORT));
-                }
-            });
-        }
-        eventually("some requests", || (app.usage(&busy).len() > 5).then_some(()));
-        let backup = back_up(&desk, &into);
-        let made = desk.json(&["account", "create", "later@example.org"]);
-        assert!(made["id"].is_string(), "{made}");
-        stop.store(true, Ordering::SeqCst);
-        backup
-    });
-    eventually("an end", || (app.open_reservations() == 0).then_some(()));
+    let backup = back_up_under_load(&app, &desk, &busy);
 
     // What a restore must not undo.
     assert_eq!(desk.run(&["key", "revoke", &leaked.key_id]).code, 0);

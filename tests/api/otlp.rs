@@ -132,7 +132,7 @@ fn p5_spans_of_every_step_arrive_and_nothing_of_what_was_said() {
         assert_eq!(request["path"], "/v1/traces");
         let bytes = request["bytes"].as_str().unwrap();
         for secret in secrets {
-            let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let hex = ethers_core::utils::hex::encode(secret);
             assert!(!bytes.contains(&hex), "{secret} went to the collector");
         }
     }

@@ -2,17 +2,17 @@
 //! by the command line, and by the server itself.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use sluice::db::AnyConnection;
 use sluice::db::models::chores;
 use sluice::db::schema::{api_keys, usage_logs, usage_passes};
-use sluice::domain::clock::{Clock, UtcDay};
+use sluice::domain::clock::{Clock, UnixMillis, UtcDay};
 use sluice::jobs::job::{Job, RunJob};
 use sluice::jobs::reconcile::Reconcile;
 
+use crate::support::alerting::Watched;
 use crate::support::app::{Builder, TestApp, open_account};
 use crate::support::process::{Ran, run};
 use crate::support::sandbox::body;
@@ -172,6 +172,7 @@ impl Desk {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of several answers, of which some never come")]
 fn ok(body: String) -> Option<(u16, String)> {
     Some((200, body))
 }
@@ -286,7 +287,7 @@ fn look(app: &TestApp, asked: &Mutex<Vec<String>>, count: usize) {
 }
 
 fn compared_at(app: &TestApp) -> Option<i64> {
-    app.db(|conn| chores::finished_at(conn, Reconcile::NAME).unwrap()).map(|at| at.as_millis())
+    app.db(|conn| chores::finished_at(conn, Reconcile::NAME).unwrap()).map(UnixMillis::as_millis)
 }
 
 #[test]
@@ -310,9 +311,11 @@ fn a_server_compares_each_day_once_and_tells_of_drift_and_of_what_is_missing() {
     look(&app, &asked, 2);
     // Late: nothing is told, and within half an hour nobody asks again.
     app.clock.advance(HOUR);
+    let watched = Watched::new(app.admin_address);
     tell((200, page(day, &[sums(MODEL, [1000, 250, 0, 0, 0])], None)));
     look(&app, &asked, 3);
     eventually("the drift", || (alerts(&app, "reconcile_drift") == 1).then_some(()));
+    watched.fires(&["SluiceReconcileDrift"]);
     eventually("its end", || compared_at(&app).filter(|at| *at == app.clock.now().as_millis()));
     let gauge = "sluice_reconcile_drift_ratio{upstream=\"primary\"} 0.8";
     let metrics = app.admin("/metrics").text();
@@ -324,9 +327,7 @@ fn a_server_compares_each_day_once_and_tells_of_drift_and_of_what_is_missing() {
     // What has been compared is not asked for again.
     app.clock.advance(HOUR);
     app.scheduler.try_send(RunJob::of::<Reconcile>()).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(asked.lock().unwrap().len(), 3);
-
+    let watched = Watched::new(app.admin_address);
     tell((503, "no".to_owned()));
     app.clock.advance(24 * HOUR);
     look(&app, &asked, 4);
@@ -335,4 +336,5 @@ fn a_server_compares_each_day_once_and_tells_of_drift_and_of_what_is_missing() {
     look(&app, &asked, 7);
     eventually("the alert", || (alerts(&app, "reconcile_missing") == 1).then_some(()));
     assert_eq!(alerts(&app, "reconcile_drift"), 1);
+    watched.fires(&["SluiceReconcileMissing"]);
 }

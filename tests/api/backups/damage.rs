@@ -88,11 +88,11 @@ fn a_backup_is_private_and_says_what_it_holds() {
     let beside = kept.desk.refused(&["backup", into, "--secret-dir", into]);
     assert!(beside.contains("must not lie beside the backups"), "{beside}");
     // Backups are named by the second.
-    let made = eventually("another second", || {
+    let second = eventually("another second", || {
         let ran = kept.desk.run(&["backup", into, "--secret-dir", apart, "--json"]);
         (ran.code == 0).then(|| ran.json())
     });
-    let copy = PathBuf::from(made["secret"].as_str().unwrap());
+    let copy = PathBuf::from(second["secret"].as_str().unwrap());
     assert_eq!((mode(&copy), fs::read_to_string(&copy).unwrap()), (0o600, "s".repeat(64)));
 }
 
@@ -115,7 +115,7 @@ fn a_damaged_backup_is_refused_by_the_name_of_the_file() {
     fs::write(&manifest, text.replace("\"accounts\": 1", "\"accounts\": 2")).unwrap();
     let refusal = kept.refused();
     assert!(refusal.contains("manifest.json does not match its own checksum"), "{refusal}");
-    fs::write(&manifest, &text[..text.len() / 2]).unwrap();
+    fs::write(&manifest, text.split_at(text.len() / 2).0).unwrap();
     assert!(kept.refused().contains("manifest.json cannot be read"));
     fs::remove_file(&manifest).unwrap();
     assert!(kept.refused().contains("is missing, so the backup is incomplete"));

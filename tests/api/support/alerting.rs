@@ -87,7 +87,7 @@ impl Watched {
             writeln!(test, "  - series: '{name}'\n    values: '{first} {second}'").unwrap();
         }
         test += "  promql_expr_test:\n";
-        let (named, known) = (alerts.join("|"), [alerts, others].concat().join("|"));
+        let (wanted, known) = (alerts.join("|"), [alerts, others].concat().join("|"));
         let mut expect = |scrape: usize, matcher: &str, count: usize| {
             let (secs, alerts) = (scrape * INTERVAL_SECS, "count(count by (alertname) (ALERTS{");
             writeln!(
@@ -97,8 +97,8 @@ impl Watched {
             )
             .unwrap();
         };
-        expect(BEFORE - 1, &format!("alertname=~\"{named}\""), 0);
-        expect(BEFORE + BEHIND - 1, &format!("alertname=~\"{named}\""), alerts.len());
+        expect(BEFORE - 1, &format!("alertname=~\"{wanted}\""), 0);
+        expect(BEFORE + BEHIND - 1, &format!("alertname=~\"{wanted}\""), alerts.len());
         expect(BEFORE + BEHIND - 1, &format!("alertname!~\"{known}\""), 0);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("alert.yml");
