@@ -51,7 +51,7 @@ impl Reloader {
         // Whatever may fail comes before anything is taken up.
         let shown = site::policies::shown(&settings).map_err(|error| self.refusal(&error))?;
         let context = Arc::new(handlers.context.with_settings(Arc::new(settings)));
-        context.metrics.declare(&context.settings);
+        context.metrics.declare_reloaded(&context.settings);
         let mut chains = self.chains.lock().await;
         let taken_up = chains.take_up(&context, before, &self.tls).await;
         taken_up.map_err(|error| self.refusal(&error))?;

@@ -35,6 +35,12 @@ impl ReconciliationMetrics {
         Ok(Self { ratio, day })
     }
 
+    /// The series of an upstream that is compared. One that is there stays as it is.
+    pub(super) fn declare(&self, upstream: &str) {
+        self.ratio.with_label_values(&[upstream]).add(0.0);
+        self.day.with_label_values(&[upstream]).add(0);
+    }
+
     /// A day was compared; its largest difference in thousandths of a percent.
     pub fn note(&self, upstream: &str, day: UtcDay, worst_milli_percent: u64) {
         let (whole, rest) = (worst_milli_percent / 100_000, worst_milli_percent % 100_000);

@@ -80,7 +80,7 @@ impl UpstreamMetrics {
             self.prompt_tokens.with_label_values(&[upstream, class]).inc_by(0);
         }
         let _series: prometheus::Histogram = self.head_seconds.with_label_values(&[upstream]);
-        self.set_resting(upstream, false);
+        self.resting.with_label_values(&[upstream]).add(0);
         if let Some(most) = open_max {
             let most = i64::try_from(most).unwrap_or(i64::MAX);
             self.open_max.with_label_values(&[upstream]).set(most);

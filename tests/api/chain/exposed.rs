@@ -47,7 +47,10 @@ fn a_running_server_shows_every_documented_metric_and_no_other() {
     let upstream = Upstream::start();
     let address = format!("http://{}", upstream.address);
     let mint = Mint::open();
-    let builder = Builder::new().upstream_with("limited", &address, "max_streams = 9\n");
+    // The second is not asked for answers, but for a usage report, in vain.
+    let builder = Builder::new()
+        .upstream_with("limited", &address, "max_streams = 9\n")
+        .upstream_with("reported", "http://127.0.0.1:1", "report_credential = \"r\"\n");
     let server = builder.section(&mint.toml("")).start();
     let shop = Shop::of(server, mint);
     let app = &shop.app;
