@@ -76,8 +76,9 @@ impl Upstream {
         settings: config::UpstreamSettings,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, rustls::Error> {
-        self.places.change(|shares| shares.set_half_each(settings.max_streams));
-        Ok(Self { places: Arc::clone(&self.places), ..Self::new(settings, tls)? })
+        let made = Self::new(settings, tls)?;
+        self.places.change(|shares| shares.set_half_each(made.settings.max_streams));
+        Ok(Self { places: Arc::clone(&self.places), ..made })
     }
 
     /// Whether it serves the model of that priced id.

@@ -21,6 +21,13 @@ pub(super) struct ChainWatchers {
     pub(super) providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
 }
 
+/// Providers after a reload, and what the watchers have to hear of them.
+pub(super) struct ProviderChanges {
+    /// Who is asked about each chain.
+    pub(super) providers: Arc<BTreeMap<ChainId, Vec<Provider>>>,
+    changes: Vec<(ChainId, ChangeProviders)>,
+}
+
 impl ChainWatchers {
     /// Starts an actor for each provider and one for each chain.
     pub(super) fn start(
@@ -53,24 +60,32 @@ impl ChainWatchers {
         Ok(Self { arbiter: Some(arbiter), watchers, providers: Arc::new(providers) })
     }
 
-    /// Has the watchers ask other providers, where they are not configured as they were before.
-    pub(super) async fn take_up(
-        &mut self,
+    /// Starts the providers that are not configured as they were before. Nobody asks them yet.
+    pub(super) fn prepare(
+        &self,
         context: &AppContext,
         before: &Settings,
         tls: &Arc<rustls::ClientConfig>,
-    ) -> Result<(), NotAProviderUrl> {
-        let Some(arbiter) = &self.arbiter else { return Ok(()) };
+    ) -> Result<ProviderChanges, NotAProviderUrl> {
         let mut providers = BTreeMap::clone(&self.providers);
         let mut changes = Vec::new();
+        let Some(arbiter) = &self.arbiter else {
+            return Ok(ProviderChanges { providers: Arc::new(providers), changes });
+        };
         for chain in &context.settings.chains {
-            if !context.settings.has_same_providers(before, &chain.name) {
+            if !context.settings.has_same_providers(before, chain.chain_id) {
                 let asked = start_providers(chain, arbiter, context, tls)?;
                 providers.insert(chain.chain_id, asked.clone());
                 let chain = Arc::new(chain.clone());
                 changes.push((chain.chain_id, ChangeProviders { providers: asked, chain }));
             }
         }
+        Ok(ProviderChanges { providers: Arc::new(providers), changes })
+    }
+
+    /// Has the watchers ask them.
+    pub(super) async fn take_up(&mut self, changes: ProviderChanges) {
+        let ProviderChanges { providers, changes } = changes;
         for (chain_id, change) in changes {
             let Some((_, watcher)) = self.watchers.iter().find(|(id, _)| *id == chain_id) else {
                 continue;
@@ -79,8 +94,7 @@ impl ChainWatchers {
                 tracing::error!("the watcher of a chain has ended");
             }
         }
-        self.providers = Arc::new(providers);
-        Ok(())
+        self.providers = providers;
     }
 
     /// Whether all of them are alive.

@@ -83,7 +83,7 @@ impl Handlers {
         &self,
         context: &Arc<AppContext>,
         upstream_tls: &Arc<rustls::ClientConfig>,
-        chains: &ChainWatchers,
+        providers: &Arc<BTreeMap<ChainId, Vec<Provider>>>,
     ) -> Result<Self, rustls::Error> {
         let settings = &context.settings;
         let upstreams = self.upstreams_of(context, upstream_tls)?;
@@ -91,11 +91,16 @@ impl Handlers {
             context.metrics.upstreams.set_resting(&upstream.settings.name, false);
             begin(upstream, &context.node());
         }
+        for gone in &self.upstreams {
+            if upstreams.iter().all(|one| one.settings.name != gone.settings.name) {
+                context.metrics.upstreams.forget(&gone.settings.name);
+            }
+        }
         self.kept.limits.take_up(&settings.server);
         self.kept.intake.bodies.take_up(&settings.limits);
         let people = Arc::new(self.people.with_settings(settings));
         let state = (self.kept.clone(), people, upstreams);
-        Ok(Self::assemble(context, state, &chains.providers, |parts| self.api.with_parts(parts)))
+        Ok(Self::assemble(context, state, providers, |parts| self.api.with_parts(parts)))
     }
 
     fn upstreams_of(

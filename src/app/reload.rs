@@ -51,12 +51,13 @@ impl Reloader {
         // Whatever may fail comes before anything is taken up.
         let shown = site::policies::shown(&settings).map_err(|error| self.refusal(&error))?;
         let context = Arc::new(handlers.context.with_settings(Arc::new(settings)));
-        context.metrics.declare_reloaded(&context.settings);
         let mut chains = self.chains.lock().await;
-        let taken_up = chains.take_up(&context, before, &self.tls).await;
-        taken_up.map_err(|error| self.refusal(&error))?;
-        let next = handlers.with_context(&context, &self.tls, &chains);
+        let providers = chains.prepare(&context, before, &self.tls);
+        let providers = providers.map_err(|error| self.refusal(&error))?;
+        let next = handlers.with_context(&context, &self.tls, &providers.providers);
         let next = next.map_err(|error| self.refusal(&error))?;
+        context.metrics.declare_reloaded(&context.settings);
+        chains.take_up(providers).await;
         self.handlers.send_replace(Arc::new(next));
         self.shown.change_to(&shown);
         if self.mailer.send(ChangeSettings(Arc::clone(&context.settings))).await.is_err() {

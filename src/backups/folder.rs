@@ -83,12 +83,13 @@ pub fn enter(directory: &Path) -> Result<File, BackupError> {
     Ok(lock)
 }
 
-/// When the newest backup was begun, by its name alone; `None` if there is none.
+/// When the newest backup was begun, by its name alone; `None` if there is none. One of the future
+/// is none: a clock was wrong when it was made.
 ///
 /// # Errors
 /// [`BackupError::File`]; a missing folder has no backups.
-pub fn newest(directory: &Path) -> Result<Option<UnixMillis>, BackupError> {
-    Ok(names(directory)?.iter().filter_map(|name| moment(name)).max())
+pub fn newest(directory: &Path, now: UnixMillis) -> Result<Option<UnixMillis>, BackupError> {
+    Ok(names(directory)?.iter().filter_map(|name| moment(name)).filter(|at| *at <= now).max())
 }
 
 /// Every complete backup, the newest first. A folder whose manifest does not read is left out.

@@ -33,8 +33,9 @@ pub enum JournalError {
     File(PathBuf, #[source] io::Error),
     /// It is not there.
     #[error(
-        "the journal {} is missing: put it there, name it with --journal, or add \
-         --without-journal, and what it held is undone",
+        "the journal {} is missing: put it back. To begin another, make an empty file there; a \
+         restore then needs --journal with the old one, or --without-journal, and what it held is \
+         undone",
         .0.display()
     )]
     Missing(PathBuf),
@@ -53,8 +54,9 @@ pub enum JournalError {
     },
     /// It begins too late.
     #[error(
-        "the journal {} begins with event {first}, but the backup needs those after {wanted}: \
-         name an earlier part of it with --journal, or add --without-journal",
+        "the journal {} begins with event {first}, but the backup needs those after {wanted}: put \
+         the earlier part in front of it, in one file under its first line, and name that with \
+         --journal; or add --without-journal",
         file.display()
     )]
     TooLate {
@@ -63,6 +65,21 @@ pub enum JournalError {
         /// Its first event.
         first: i64,
         /// The last event of the backup.
+        wanted: i64,
+    },
+    /// It ends too early.
+    #[error(
+        "the journal {} ends with event {last}, but event {wanted} is known to be in it: it is not \
+         the journal of this database, or an old copy of it. Put the right one there, or name it \
+         with --journal; or add --without-journal",
+        file.display()
+    )]
+    TooShort {
+        /// The file.
+        file: PathBuf,
+        /// Its last event.
+        last: i64,
+        /// An event that it should have.
         wanted: i64,
     },
 }
@@ -106,6 +123,11 @@ impl Journal {
         let pending = rows::pending(conn)?;
         if pending.is_empty() && self.path.exists() {
             return Ok(0);
+        }
+        // Nobody may take a journal that has gone, as with its disk, for an empty one.
+        let waiting = i64::try_from(pending.len()).unwrap_or(i64::MAX);
+        if !self.path.exists() && rows::sequence(conn)? > waiting {
+            return Err(JournalError::Missing(self.path.clone()));
         }
         let _lock = self.lock().map_err(self.failed())?;
         // Behind the lock: another process may have written them meanwhile.
@@ -178,7 +200,13 @@ impl Journal {
         let kept = text.get(..whole).unwrap_or_default();
         let end = from.saturating_add(u64::try_from(whole).unwrap_or(u64::MAX));
         if end == 0 {
-            return Ok((0, 0));
+            // Of a first line that was not written to its end, and of no other file.
+            let is_begun = HEADER.as_bytes().starts_with(&text);
+            return if is_begun {
+                Ok((0, 0))
+            } else {
+                Err(JournalError::NotOne(self.path.clone()))
+            };
         }
         let last = kept.split_inclusive(|byte| *byte == b'\n').next_back().unwrap_or_default();
         let last = String::from_utf8_lossy(last);
@@ -241,6 +269,17 @@ impl Journal {
         Ok(content)
     }
 
+    /// The lines that can be read, whatever stands between them: for their numbers alone.
+    ///
+    /// # Errors
+    /// [`JournalError::File`].
+    pub fn legible(&self) -> Result<JournalContent, JournalError> {
+        let bytes = std::fs::read(&self.path).map_err(self.failed())?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.lines().filter_map(|line| JournalLine::parse(line).ok()).collect();
+        Ok(JournalContent { lines, is_torn: false })
+    }
+
     /// What has happened after an event.
     ///
     /// # Errors
@@ -253,6 +292,17 @@ impl Journal {
             return Err(JournalError::TooLate { file, first, wanted: sequence });
         }
         Ok(content)
+    }
+
+    /// An error if it ends before an event that it should have.
+    ///
+    /// # Errors
+    /// [`JournalError::TooShort`].
+    pub fn must_reach(&self, last: i64, wanted: i64) -> Result<(), JournalError> {
+        if last >= wanted {
+            return Ok(());
+        }
+        Err(JournalError::TooShort { file: self.path.clone(), last, wanted })
     }
 
     /// Deletes lines up to an event that are older than `before`; how many. The last line always

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::journal::{Journal, JournalContent};
+use super::journal::{Journal, JournalContent, JournalError};
 use super::make::check_space;
 use super::manifest::{DATABASE, Manifest};
 use super::replay::{self, ReplayRules, Replayed};
@@ -28,8 +28,10 @@ pub struct RestorePlan<'a> {
     pub backup: &'a Path,
     /// The database's path.
     pub to: &'a Path,
-    /// The journal; `None` to do without.
+    /// The journal that is done again; `None` to do without.
     pub journal: Option<&'a Path>,
+    /// The journal of the settings, which a server goes on with.
+    pub own_journal: Option<&'a Path>,
     /// Whether that is the database of the settings, whose newest events the journal lacks.
     pub is_in_place: bool,
     /// Whether a database that is there is moved aside.
@@ -82,13 +84,14 @@ pub fn restore(plan: &RestorePlan<'_>) -> Result<RestoredDatabase, BackupError> 
     if plan.to.exists() && !plan.force {
         return Err(BackupError::InTheWay(plan.to.to_owned()));
     }
-    let undrained = drain(plan);
+    let undrained = drain(plan)?;
     let content = match plan.journal {
         Some(path) => Journal::at(path).after(manifest.journal_sequence)?,
         None => JournalContent::default(),
     };
+    let own = own_content(plan, &content)?;
     let work = plan.to.with_added_extension("restoring");
-    let filled = fill(plan, &work, &manifest, &content);
+    let filled = fill(plan, &work, &manifest, (&content, &own));
     let (replayed, events, sessions, entries) = match filled {
         Ok(filled) => filled,
         Err(error) => {
@@ -114,13 +117,35 @@ pub fn restore(plan: &RestorePlan<'_>) -> Result<RestoredDatabase, BackupError> 
     })
 }
 
-/// Takes the newest events of the database that is there; why not, if they cannot be had.
-fn drain(plan: &RestorePlan<'_>) -> Option<String> {
-    let journal = plan.journal.filter(|_| plan.is_in_place && plan.to.exists())?;
+/// Takes the newest events of the database that is there into the journal of the settings; why not,
+/// if they cannot be had.
+fn drain(plan: &RestorePlan<'_>) -> Result<Option<String>, BackupError> {
+    let own = plan.own_journal.filter(|_| plan.is_in_place && plan.journal.is_some());
+    let Some(own) = own.filter(|_| plan.to.exists()) else { return Ok(None) };
+    if plan.journal == Some(own) && !own.exists() {
+        return Err(JournalError::Missing(own.to_owned()).into());
+    }
     let drained = backup_copy::open(plan.to)
         .map_err(BackupError::from)
-        .and_then(|mut conn| Ok(Journal::at(journal).drain(&mut conn, plan.now)?));
-    drained.err().map(|error| crate::telemetry::Causes(&error).to_string())
+        .and_then(|mut conn| Ok(Journal::at(own).drain(&mut conn, plan.now)?));
+    Ok(drained.err().map(|error| crate::telemetry::Causes(&error).to_string()))
+}
+
+/// The journal of the settings, which goes on behind a restore in place: its numbers must not be
+/// given twice, whatever is done again. Another one must reach as far.
+fn own_content(
+    plan: &RestorePlan<'_>,
+    content: &JournalContent,
+) -> Result<JournalContent, BackupError> {
+    let own = plan.own_journal.filter(|own| plan.is_in_place && own.exists());
+    let Some(own) = own.filter(|own| plan.journal != Some(*own)) else {
+        return Ok(JournalContent::default());
+    };
+    let legible = Journal::at(own).legible()?;
+    if let Some(named) = plan.journal {
+        Journal::at(named).must_reach(content.last(), legible.last())?;
+    }
+    Ok(legible)
 }
 
 type Filled = (Replayed, usize, usize, i64);
@@ -130,7 +155,7 @@ fn fill(
     plan: &RestorePlan<'_>,
     work: &Path,
     manifest: &Manifest,
-    content: &JournalContent,
+    (content, own): (&JournalContent, &JournalContent),
 ) -> Result<Filled, BackupError> {
     remove(work)?;
     let bytes = manifest.files.iter().map(|entry| entry.bytes).sum();
@@ -139,18 +164,25 @@ fn fill(
     let mut conn = backup_copy::open(work)?;
     must_be_known(&mut conn, manifest)?;
     migrate::run_pending(&mut conn)?;
+    if let Some(journal) = plan.journal {
+        // What the backup itself was still to write is not missing.
+        let first = rows::pending(&mut conn)?.first().map(|(id, _)| *id);
+        let wanted = first.map_or(manifest.journal_sequence, |id| id.saturating_sub(1));
+        Journal::at(journal).must_reach(content.last(), wanted)?;
+    }
     let key = tombstones::unlock(&mut conn, plan.privacy)?;
     let first = content.lines.iter().position(|line| line.sequence > manifest.journal_sequence);
     let lines = first.and_then(|first| content.lines.get(first..)).unwrap_or_default();
     let rules = ReplayRules { key: &key, debt_forgiven: plan.debt_forgiven, now: plan.now };
     let replayed = replay::replay(&mut conn, lines, rules)?;
     let sessions = transaction::write(&mut conn, |conn| {
-        let own = manifest.journal_sequence;
+        let last = content.last().max(own.last());
         // What was just done again is in the journal already.
-        rows::forget_after(conn, own)?;
-        rows::forget_through(conn, content.last())?;
-        rows::restart(conn, own.max(content.last()))?;
-        let named = content.lines.iter().filter_map(|line| line.event.account());
+        rows::forget_after(conn, manifest.journal_sequence)?;
+        rows::forget_through(conn, last)?;
+        rows::restart(conn, manifest.journal_sequence.max(last))?;
+        let lines = content.lines.iter().chain(&own.lines);
+        let named = lines.filter_map(|line| line.event.account());
         rows::skip_accounts(conn, named.map(|id| id.0).max().unwrap_or_default())?;
         backup_copy::end_sessions(conn)
     })?;

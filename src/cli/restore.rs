@@ -50,6 +50,7 @@ pub(super) fn run(
         backup: &args.backup,
         to,
         journal: journal.filter(|_| !args.without_journal).map(PathBuf::as_path),
+        own_journal: settings.backup.journal_file.as_deref(),
         is_in_place,
         force: args.force,
         privacy: &settings.privacy,
@@ -100,6 +101,9 @@ fn general(settings: &config::Settings, is_without_journal: bool) -> Vec<String>
     let mut lines = vec![
         "charges, credits by hand, new accounts and new keys since the backup are lost: tell the \
          people concerned"
+            .to_owned(),
+        "recovery codes that were used or renewed since count again, and who has turned off \
+         notices since gets them again (docs/backups.md, What is lost)"
             .to_owned(),
     ];
     let takes_deposits = !settings.chains.is_empty();

@@ -14,7 +14,7 @@ use super::secret::SecretKeys;
 use super::{is_loopback_host, value};
 
 /// One JSON-RPC endpoint of a chain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RpcProvider {
     /// Name in logs and metrics, unique within the chain.
     pub name: String,
@@ -47,6 +47,12 @@ pub enum NotAnRpcUrl {
     /// Anybody on the way could read the key and forge the answers.
     #[error("must be https: only a provider on this host may be reached without TLS")]
     Plaintext,
+}
+
+impl PartialEq for RpcUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.text.expose_secret() == other.text.expose_secret()
+    }
 }
 
 impl RpcUrl {

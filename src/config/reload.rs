@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use super::{Accounts, Chain, Log, ReservationSettings, Server, Settings, SiteSettings, Stream};
+use crate::domain::evm::ChainId;
 
 /// Keys that a reload takes up: a section, or one key, or one key of each entry. Every other key is
 /// read at the start only.
@@ -31,9 +32,10 @@ pub const RELOADED: [&str; 15] = [
 ];
 
 /// Keys of those sections that are read at the start all the same.
-pub const KEPT: [&str; 8] = [
+pub const KEPT: [&str; 9] = [
     "stream.drains_max",
     "stream.drains_max_per_account",
+    "stream.settle_wait_secs",
     "reservation.known_prefixes_max",
     "site.base_url",
     "upstreams[].report_credential",
@@ -149,11 +151,18 @@ impl Settings {
     #[must_use]
     pub fn reloaded(&self, read: Self, started: &Self) -> (Self, SettingsChanges) {
         let applied = self.hashes.differing(&read.hashes);
-        let applied = applied.into_iter().filter(|key| is_reloaded(key)).collect();
+        let is_taken_up = |key: &String| is_reloaded(key) && !self.is_of_another_chain(key);
+        let applied = applied.into_iter().filter(is_taken_up).collect();
         let waiting = started.hashes.differing(&read.hashes);
-        let waiting = waiting.into_iter().filter(|key| !is_reloaded(key)).collect();
+        let waiting = waiting.into_iter().filter(|key| !is_taken_up(key)).collect();
         let changes = SettingsChanges { applied, waiting };
         (self.taking_up(read), changes)
+    }
+
+    /// Whether a key is of a chain that the program does not watch.
+    fn is_of_another_chain(&self, key: &str) -> bool {
+        let name = key.strip_prefix("chains[").and_then(|rest| rest.split(']').next());
+        name.is_some_and(|name| self.chains.iter().all(|chain| chain.name != name))
     }
 
     fn taking_up(&self, read: Self) -> Self {
@@ -175,6 +184,7 @@ impl Settings {
             stream: Stream {
                 drains_max: kept.stream.drains_max,
                 drains_max_per_account: kept.stream.drains_max_per_account,
+                settle_wait: kept.stream.settle_wait,
                 ..read.stream
             },
             reservation: ReservationSettings {
@@ -207,12 +217,14 @@ impl Settings {
             && self.hashes.is_same_below(&other.hashes, &format!("upstreams[{name}]."))
     }
 
-    /// Whether the providers of the chain of that name are the same in both.
+    /// Whether the chain of that number has the same providers and quorum in both.
     #[must_use]
-    pub fn has_same_providers(&self, other: &Self, name: &str) -> bool {
-        ["providers", "quorum"]
-            .iter()
-            .all(|key| self.hashes.is_same_below(&other.hashes, &format!("chains[{name}].{key}")))
+    pub fn has_same_providers(&self, other: &Self, chain_id: ChainId) -> bool {
+        let of = |settings: &Self| {
+            let chain = settings.chains.iter().find(|chain| chain.chain_id == chain_id)?;
+            Some((chain.quorum, chain.providers.clone()))
+        };
+        of(self) == of(other)
     }
 }
 

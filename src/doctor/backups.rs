@@ -37,6 +37,7 @@ fn newest(directory: &Path, age_max: Duration, now: UnixMillis) -> Check {
         manifest.is_ok_and(|text| serde_json::from_str::<serde_json::Value>(&text).is_ok())
     });
     let times = complete.filter_map(|entry| taken_at(entry.file_name().to_str()?));
+    let times = times.filter(|at| *at <= now);
     let mend = "look for the reason in the log, and make one now: `sluice backup`";
     let Some(last) = times.max() else {
         return Check::fail(name, format!("there is no complete backup in {shown}"), mend);

@@ -103,7 +103,7 @@ impl Job for ScheduledBackup {
 
 impl ScheduledBackup {
     fn make_if_due(&self, conn: &mut AnyConnection, now: UnixMillis) -> Result<(), BackupError> {
-        let newest = folder::newest(&self.into)?;
+        let newest = folder::newest(&self.into, now)?;
         if let Some(at) = newest {
             self.metrics.backups.set_finished(at);
         }

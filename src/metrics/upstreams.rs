@@ -87,6 +87,14 @@ impl UpstreamMetrics {
         }
     }
 
+    /// Leaves out an upstream that is no longer configured: none of its states is of use.
+    pub fn forget(&self, upstream: &str) {
+        // What was never shown is no error.
+        drop(self.resting.remove_label_values(&[upstream]));
+        drop(self.open.remove_label_values(&[upstream]));
+        drop(self.open_max.remove_label_values(&[upstream]));
+    }
+
     /// What counts the requests that an upstream has.
     #[must_use]
     pub fn open(&self, upstream: &str) -> IntGauge {

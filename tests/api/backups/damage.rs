@@ -274,3 +274,63 @@ fn what_a_killed_backup_has_left_goes_with_the_next_one() {
     assert!(!into.join(&partial).exists());
     assert_eq!(folder::complete(&into).unwrap().len(), 1);
 }
+
+#[test]
+fn a_journal_that_has_gone_or_ends_too_early_is_never_taken_for_an_empty_one() {
+    let kept = Kept::new();
+    let mut conn = kept.database.connect();
+    let path = kept.folder.path().join("sluice.db.journal");
+    let journal = Journal::at(&path);
+    let add = |conn: &mut _, account| {
+        rows::note(conn, &erased(account)).unwrap();
+        journal.drain(conn, NOW)
+    };
+    for account in 91..=93 {
+        add(&mut conn, account).unwrap();
+    }
+    let later = super::back_up(&kept.desk, &kept.folder.path().join("later"));
+    let in_place = ["restore", later.to_str().unwrap(), "--force"];
+    let whole = fs::read_to_string(&path).unwrap();
+    // Its disk is away: no server and no command begins another in its place.
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(add(&mut conn, 94), Err(JournalError::Missing(_))));
+    assert!(!path.exists());
+    let refusal = kept.desk.refused(&in_place);
+    assert!(refusal.contains("is missing") && !path.exists(), "{refusal}");
+    // An old copy of it, and one that was begun anew.
+    let old: String = whole.split_inclusive('\n').take(2).collect();
+    for text in [old.as_str(), ""] {
+        fs::write(&path, text).unwrap();
+        let drill = kept.folder.path().join("drill.db");
+        let words = ["restore", later.to_str().unwrap(), "--to", drill.to_str().unwrap()];
+        let refusal = kept.desk.refused(&words);
+        assert!(refusal.contains("ends with event"), "{refusal}");
+    }
+    // A small file that is something else stays as it is.
+    fs::write(&path, "a-credential").unwrap();
+    assert!(matches!(add(&mut conn, 95), Err(JournalError::NotOne(_))));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "a-credential");
+    // What waited meanwhile is written behind the rest.
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(journal.drain(&mut conn, NOW).unwrap(), 2);
+    assert_eq!(journal.read().unwrap().last(), 5);
+}
+
+#[test]
+fn what_was_not_done_again_is_not_done_by_a_later_restore_either() {
+    let kept = Kept::new();
+    let mut conn = kept.database.connect();
+    let path = kept.folder.path().join("sluice.db.journal");
+    let journal = Journal::at(&path);
+    rows::note(&mut conn, &erased(91)).unwrap();
+    journal.drain(&mut conn, NOW).unwrap();
+    drop(conn);
+    let words = ["restore", kept.backup.to_str().unwrap(), "--force", "--without-journal"];
+    assert_eq!(kept.desk.json(&words)["events"], 0);
+    let later = super::back_up(&kept.desk, &kept.folder.path().join("later"));
+    let said = kept.desk.json(&["restore", later.to_str().unwrap(), "--force"]);
+    assert_eq!(said["events"], 0, "{said}");
+    // And no account has the number of the one that was erased.
+    let account = open_account(&mut kept.database.connect(), "1");
+    assert!(account.id.0 > 91, "{}", account.id.0);
+}

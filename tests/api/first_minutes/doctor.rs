@@ -108,7 +108,8 @@ fn what_is_in_order_is_ok_all_through_before_and_beside_a_running_server() {
             mail.address.port()
         ),
     );
-    let backup = desk.path("backups/sluice-29991231T235959Z");
+    let now = sluice::backups::folder::name(sluice::domain::clock::Clock::System.now());
+    let backup = desk.path(&format!("backups/{now}"));
     std::fs::create_dir_all(&backup).unwrap();
     std::fs::write(backup.join("manifest.json"), "{}").unwrap();
     let backups = desk.path("backups");
