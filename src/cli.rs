@@ -14,6 +14,7 @@ mod mail;
 mod man;
 mod migrate_to;
 mod node;
+mod operator_listener;
 mod output;
 mod policy;
 mod prices;

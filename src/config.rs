@@ -59,7 +59,7 @@ pub use self::problems::{ConfigErrors, Problem, SettingLocation};
 pub use self::providers::{NotAnRpcUrl, RpcProvider, RpcUrl};
 pub use self::readiness::Unready;
 pub use self::reconcile::Reconcile;
-pub use self::reload::{KEPT, RELOADED, SettingsChanges, is_reloaded};
+pub use self::reload::SettingsChanges;
 pub use self::requests::{Requests, Tools};
 pub use self::reservation::ReservationSettings;
 pub use self::server::{Server, TlsFiles};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{BackupError, failed};
+use crate::policies::hex;
 
 /// The name of its file.
 pub const MANIFEST: &str = "manifest.json";
@@ -200,8 +201,4 @@ fn hash_file(path: &Path) -> io::Result<(u64, String)> {
         bytes = bytes.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
     }
     Ok((bytes, hex(&hash.finalize())))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    crate::domain::evm::to_hex(bytes).trim_start_matches("0x").to_owned()
 }

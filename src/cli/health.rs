@@ -7,9 +7,9 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use tokio::time::timeout;
 
+use super::operator_listener::ListenerArgs;
 use super::{CliError, Output, output};
-use crate::app::reachable;
-use crate::config::{self, LoadPurpose, Sources};
+use crate::config::Sources;
 
 /// Bytes of the answer that are read. It has a line, and one more for each chain that waits.
 const ANSWER_MAX: usize = 65_536;
@@ -17,9 +17,8 @@ const ANSWER_MAX: usize = 65_536;
 /// Ask the running server whether it is ready: exit code 0 if it is, 1 with the reason if not.
 #[derive(clap::Args)]
 pub(super) struct HealthArgs {
-    /// Where to ask, instead of `server.admin_listen` of the settings.
-    #[arg(long, value_name = "HOST:PORT")]
-    address: Option<SocketAddr>,
+    #[command(flatten)]
+    listener: ListenerArgs,
     /// Seconds to wait for the answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 5,
         value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -31,17 +30,7 @@ pub(super) fn run(
     sources: &Sources,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
-    let address = match args.address {
-        Some(address) => address,
-        None => config::load_for(sources, LoadPurpose::Command)?.server.admin_listen,
-    };
-    if address.port() == 0 {
-        return Err(CliError::Refused(
-            "server.admin_listen: has port 0, so the server chose one; name it with --address"
-                .to_owned(),
-        ));
-    }
-    let address = reachable(address);
+    let address = args.listener.find(sources)?;
     let patience = Duration::from_secs(args.timeout);
     let asked = actix_web::rt::System::new().block_on(async {
         // The timer is made once the runtime is there.

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::CliError;
+use super::operator_listener::ListenerArgs;
 use super::output::Output;
-use crate::config::{self, LoadPurpose, Sources};
+use crate::config::Sources;
 
 /// A server answers within this time, or something is wrong with it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,9 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Asks by the operator's listener. SIGHUP does the same, and says in the log what came of it.
 #[derive(clap::Args)]
 pub(super) struct ReloadArgs {
-    /// Where the server's operator listener is. Default: `server.admin_listen`.
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<SocketAddr>,
+    #[command(flatten)]
+    listener: ListenerArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -41,10 +41,7 @@ pub(super) fn run(
     sources: &Sources,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
-    let address = match args.admin {
-        Some(address) => address,
-        None => config::load_for(sources, LoadPurpose::Command)?.server.admin_listen,
-    };
+    let address = args.listener.find(sources)?;
     let (is_applied, answer) = actix_web::rt::System::new().block_on(ask(address))?;
     if args.json {
         output.json(&json!({

@@ -13,7 +13,7 @@ use crate::domain::evm::ChainId;
 
 /// Keys that a reload takes up: a section, or one key, or one key of each entry. Every other key is
 /// read at the start only.
-pub const RELOADED: [&str; 15] = [
+const RELOADED: [&str; 15] = [
     "pricing",
     "models",
     "upstreams",
@@ -32,7 +32,7 @@ pub const RELOADED: [&str; 15] = [
 ];
 
 /// Keys of those sections that are read at the start all the same.
-pub const KEPT: [&str; 9] = [
+const KEPT: [&str; 9] = [
     "stream.drains_max",
     "stream.drains_max_per_account",
     "stream.settle_wait_secs",
@@ -121,8 +121,7 @@ impl KeyHashes {
 }
 
 /// Whether a reload takes up this key, such as `chains[base].providers[one].url`.
-#[must_use]
-pub fn is_reloaded(key: &str) -> bool {
+fn is_reloaded(key: &str) -> bool {
     let key = without_names(key);
     let covers = |pattern: &str| {
         let rest = key.strip_prefix(pattern);

@@ -4,9 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
-
 use super::Check;
+use crate::backups::folder;
 use crate::domain::clock::{Clock, UnixMillis};
 
 /// At least a day: backups may be made by hand.
@@ -36,7 +35,7 @@ fn newest(directory: &Path, age_max: Duration, now: UnixMillis) -> Check {
         let manifest = std::fs::read_to_string(entry.path().join("manifest.json"));
         manifest.is_ok_and(|text| serde_json::from_str::<serde_json::Value>(&text).is_ok())
     });
-    let times = complete.filter_map(|entry| taken_at(entry.file_name().to_str()?));
+    let times = complete.filter_map(|entry| folder::moment(entry.file_name().to_str()?));
     let times = times.filter(|at| *at <= now);
     let mend = "look for the reason in the log, and make one now: `sluice backup`";
     let Some(last) = times.max() else {
@@ -45,11 +44,4 @@ fn newest(directory: &Path, age_max: Duration, now: UnixMillis) -> Check {
     let hours = now.millis_since(last) / 3_600_000;
     let found = format!("the newest backup in {shown} is {hours} hours old");
     if last.plus(age_max) < now { Check::fail(name, found, mend) } else { Check::ok(name, found) }
-}
-
-/// When the backup of a folder was made.
-fn taken_at(folder: &str) -> Option<UnixMillis> {
-    let time = folder.strip_prefix("sluice-")?;
-    let time = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?;
-    Some(UnixMillis::from_millis(time.and_utc().timestamp_millis()))
 }

@@ -227,7 +227,7 @@ fn a_signal_and_a_command_have_the_program_read_its_file_again() {
         std::fs::write(&process.config, format!("{lines}{text}")).unwrap();
         let admin = process.admin_address.to_string();
         let config = process.config.to_str().unwrap();
-        run(&["reload", "--config", config, "--admin", &admin], &[])
+        run(&["reload", "--config", config, "--address", &admin], &[])
     };
     let ran = reload("log.filter = \"warn\"\nserver.client_stall_secs = 77\n");
     assert_eq!(
@@ -243,7 +243,7 @@ fn a_signal_and_a_command_have_the_program_read_its_file_again() {
     std::fs::write(&process.config, &text).unwrap();
     process.signal("HUP");
     eventually("the signal", || process.log().contains("applied=\"log.filter\"").then_some(()));
-    let nobody = run(&["reload", "--admin", "127.0.0.1:1"], &[]);
+    let nobody = run(&["reload", "--address", "127.0.0.1:1"], &[]);
     assert_eq!(nobody.code, 1);
     assert!(nobody.err.contains("server.admin_listen"), "{}", nobody.err);
 }

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 BEFORE = """set -euo pipefail
-cd /root
+cd /srv
 trap 'echo "failed: $BASH_COMMAND" >&2' ERR
 """
 AFTER = """
-. /root/afterwards.sh
+. /srv/afterwards.sh
 """
 
 

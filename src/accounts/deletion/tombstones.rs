@@ -70,14 +70,9 @@ pub fn unlock(
     conn: &mut AnyConnection,
     settings: &Privacy,
 ) -> Result<TombstoneKey, TombstoneError> {
-    let key = match &settings.tombstones {
-        TombstoneSecret::Given(secret) => TombstoneKey::of(secret)?,
-        TombstoneSecret::Missing(reason) => return Err(TombstoneError::Missing(reason.clone())),
-        TombstoneSecret::Beside(path) => match read(path)? {
-            Some(secret) => TombstoneKey::of(&secret)?,
-            None if is_needed(conn)? => return Err(TombstoneError::Lost(path.clone())),
-            None => TombstoneKey::of(&make(path)?)?,
-        },
+    let key = match found(conn, settings)? {
+        Secret::Found(key) => *key,
+        Secret::NotMade(path) => TombstoneKey::of(&make(path)?)?,
     };
     if is_known(conn, &key)? {
         return Ok(key);
@@ -105,17 +100,30 @@ pub fn unlock(
 /// # Errors
 /// [`TombstoneError`], as [`unlock`].
 pub fn check(conn: &mut AnyConnection, settings: &Privacy) -> Result<bool, TombstoneError> {
-    let key = match &settings.tombstones {
-        TombstoneSecret::Given(secret) => TombstoneKey::of(secret)?,
-        TombstoneSecret::Missing(reason) => return Err(TombstoneError::Missing(reason.clone())),
-        TombstoneSecret::Beside(path) => match read(path)? {
-            Some(secret) => TombstoneKey::of(&secret)?,
-            None if is_needed(conn)? => return Err(TombstoneError::Lost(path.clone())),
-            None => return Ok(false),
-        },
-    };
+    let Secret::Found(key) = found(conn, settings)? else { return Ok(false) };
     let is_other = tombstones::check_value(conn)?.is_some() && !is_known(conn, &key)?;
     if is_other && is_needed(conn)? { Err(TombstoneError::Other) } else { Ok(true) }
+}
+
+/// The secret of the settings, or where one may be made.
+enum Secret<'a> {
+    Found(Box<TombstoneKey>),
+    NotMade(&'a Path),
+}
+
+fn found<'a>(
+    conn: &mut AnyConnection,
+    settings: &'a Privacy,
+) -> Result<Secret<'a>, TombstoneError> {
+    Ok(match &settings.tombstones {
+        TombstoneSecret::Given(secret) => Secret::Found(Box::new(TombstoneKey::of(secret)?)),
+        TombstoneSecret::Missing(reason) => return Err(TombstoneError::Missing(reason.clone())),
+        TombstoneSecret::Beside(path) => match read(path)? {
+            Some(secret) => Secret::Found(Box::new(TombstoneKey::of(&secret)?)),
+            None if is_needed(conn)? => return Err(TombstoneError::Lost(path.clone())),
+            None => Secret::NotMade(path),
+        },
+    })
 }
 
 /// Whether something is stored that is worth nothing without the secret.

@@ -50,6 +50,12 @@ impl Kept {
         refusal
     }
 
+    /// The journal of the database, and its file.
+    fn journal(&self) -> (Journal, PathBuf) {
+        let path = self.folder.path().join("sluice.db.journal");
+        (Journal::at(&path), path)
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.backup.join(name)
     }
@@ -152,8 +158,7 @@ fn erased(account: i64) -> JournalEvent {
 fn a_torn_last_line_is_left_out_and_a_damaged_one_is_refused_by_its_number() {
     let kept = Kept::new();
     let mut conn = kept.database.connect();
-    let path = kept.folder.path().join("sluice.db.journal");
-    let journal = Journal::at(&path);
+    let (journal, path) = kept.journal();
     let add = |conn: &mut _, account| {
         rows::note(conn, &erased(account)).unwrap();
         journal.drain(conn, NOW).unwrap()
@@ -196,8 +201,7 @@ fn a_torn_last_line_is_left_out_and_a_damaged_one_is_refused_by_its_number() {
 fn what_a_crash_came_between_is_written_once() {
     let kept = Kept::new();
     let mut conn = kept.database.connect();
-    let path = kept.folder.path().join("sluice.db.journal");
-    let journal = Journal::at(&path);
+    let (journal, _) = kept.journal();
     rows::note(&mut conn, &erased(91)).unwrap();
     let before = rows::pending(&mut conn).unwrap();
     journal.drain(&mut conn, NOW).unwrap();
@@ -279,8 +283,7 @@ fn what_a_killed_backup_has_left_goes_with_the_next_one() {
 fn a_journal_that_has_gone_or_ends_too_early_is_never_taken_for_an_empty_one() {
     let kept = Kept::new();
     let mut conn = kept.database.connect();
-    let path = kept.folder.path().join("sluice.db.journal");
-    let journal = Journal::at(&path);
+    let (journal, path) = kept.journal();
     let add = |conn: &mut _, account| {
         rows::note(conn, &erased(account)).unwrap();
         journal.drain(conn, NOW)
@@ -320,8 +323,7 @@ fn a_journal_that_has_gone_or_ends_too_early_is_never_taken_for_an_empty_one() {
 fn what_was_not_done_again_is_not_done_by_a_later_restore_either() {
     let kept = Kept::new();
     let mut conn = kept.database.connect();
-    let path = kept.folder.path().join("sluice.db.journal");
-    let journal = Journal::at(&path);
+    let (journal, _) = kept.journal();
     rows::note(&mut conn, &erased(91)).unwrap();
     journal.drain(&mut conn, NOW).unwrap();
     drop(conn);
