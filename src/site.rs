@@ -9,11 +9,14 @@ mod assets;
 mod chart;
 mod dashboard;
 mod deposits;
+#[cfg(debug_assertions)]
+mod dev_style;
 mod docs;
 mod fields;
 mod flash;
 mod format;
 mod home;
+mod icons;
 mod keys;
 mod layout;
 mod ledger;

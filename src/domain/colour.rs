@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use palette::color_difference::{Ciede2000, Wcag21RelativeContrast};
+use palette::{FromColor, IntoColor, IsWithinBounds, Lab, Oklch, Srgb};
+
 /// Red, green and blue, as screens take them (sRGB).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colour {
@@ -23,15 +26,50 @@ impl Colour {
         Self { red, green, blue }
     }
 
+    /// The strongest colour that screens have of a lightness and a hue, up to a chroma: CSS
+    /// `oklch(lightness chroma hue)`, with 0 to 1, 0 to about 0.3, and degrees.
+    #[must_use]
+    pub fn of_hue(lightness: f32, chroma: f32, hue: f32) -> Self {
+        let weaker = CHROMA.into_iter().filter(|weaker| *weaker <= chroma);
+        let shown = weaker.map(|chroma| Oklch::new(lightness, chroma, hue)).find_map(|colour| {
+            let shown: Srgb<f32> =
+                palette::convert::FromColorUnclamped::from_color_unclamped(colour);
+            shown.is_within_bounds().then_some(shown)
+        });
+        shown.unwrap_or_else(|| Srgb::from_color(Oklch::new(lightness, 0.0, hue))).into()
+    }
+
+    /// The same hue at another lightness (0 to 1), as strong as it is or as screens can show it.
+    #[must_use]
+    pub fn at_lightness(self, lightness: f32) -> Self {
+        let Oklch { chroma, hue, .. } = Oklch::from_color(self.srgb());
+        Self::of_hue(lightness, chroma, hue.into_degrees())
+    }
+
     /// Whether text of one of the two is easy enough to read upon the other: a contrast of 4.5 to 1
     /// or more.
     #[must_use]
     pub fn is_legible_on(self, other: Self) -> bool {
-        let (one, two) = (self.luminance(), other.luminance());
-        let (light, dark) = (one.max(two), one.min(two));
-        // 0.05 of stray light is added to each.
-        light.saturating_add(5_000).saturating_mul(10)
-            >= dark.saturating_add(5_000).saturating_mul(45)
+        self.srgb().has_min_contrast_text(other.srgb())
+    }
+
+    /// Whether a shape of one of the two is seen well enough upon the other: a contrast of 3 to 1
+    /// or more (1.4.11).
+    #[must_use]
+    pub fn is_visible_on(self, other: Self) -> bool {
+        self.srgb().has_min_contrast_graphics(other.srgb())
+    }
+
+    /// How different the two look: ΔE of CIEDE2000, of which most people see 2 side by side.
+    #[must_use]
+    pub fn difference(self, other: Self) -> f32 {
+        let lab =
+            |colour: Self| -> Lab<palette::white_point::D65, f32> { colour.srgb().into_color() };
+        lab(self).difference(lab(other))
+    }
+
+    fn srgb(self) -> Srgb<f32> {
+        Srgb::new(self.red, self.green, self.blue).into_format()
     }
 
     /// So many hundredths of this colour, and the rest of another.
@@ -50,16 +88,12 @@ impl Colour {
             blue: mix(self.blue, other.blue),
         }
     }
+}
 
-    /// Relative luminance in hundred-thousandths.
-    fn luminance(self) -> u64 {
-        let part = |part: u8, weight: u64| {
-            LINEAR
-                .get(usize::from(part))
-                .map_or(0, |linear| u64::from(*linear).saturating_mul(weight))
-        };
-        let sum = part(self.red, 2_126).saturating_add(part(self.green, 7_152));
-        sum.saturating_add(part(self.blue, 722)) / 10_000
+impl From<Srgb<f32>> for Colour {
+    fn from(colour: Srgb<f32>) -> Self {
+        let Srgb { red, green, blue, .. } = colour.into_format::<u8>();
+        Self { red, green, blue }
     }
 }
 
@@ -87,31 +121,9 @@ impl FromStr for Colour {
     }
 }
 
-/// Light of each of the 256 steps, in hundred-thousandths of the most (IEC 61966-2-1).
-#[rustfmt::skip]
-const LINEAR: [u32; 256] = [
-    0, 30, 61, 91, 121, 152, 182, 212, 243, 273, 304, 335, 368, 402, 439, 478, 518, 561, 605, 651,
-    700, 750, 802, 857, 913, 972, 1_033, 1_096, 1_161, 1_229, 1_298, 1_370, 1_444, 1_521, 1_600,
-    1_681, 1_764, 1_850, 1_938, 2_029, 2_122, 2_217, 2_315, 2_416, 2_519, 2_624, 2_732, 2_843,
-    2_956, 3_071, 3_190, 3_310, 3_434, 3_560, 3_689, 3_820, 3_955, 4_092, 4_231, 4_374, 4_519,
-    4_667, 4_817, 4_971, 5_127, 5_286, 5_448, 5_613, 5_781, 5_951, 6_125, 6_301, 6_480, 6_663,
-    6_848, 7_036, 7_227, 7_421, 7_619, 7_819, 8_022, 8_228, 8_438, 8_650, 8_866, 9_084, 9_306,
-    9_531, 9_759, 9_990, 10_224, 10_462, 10_702, 10_946, 11_193, 11_444, 11_697, 11_954, 12_214,
-    12_477, 12_744, 13_014, 13_287, 13_563, 13_843, 14_126, 14_413, 14_703, 14_996, 15_293, 15_593,
-    15_896, 16_203, 16_513, 16_827, 17_144, 17_465, 17_789, 18_116, 18_447, 18_782, 19_120, 19_462,
-    19_807, 20_156, 20_508, 20_864, 21_223, 21_586, 21_953, 22_323, 22_697, 23_074, 23_455, 23_840,
-    24_228, 24_620, 25_016, 25_415, 25_818, 26_225, 26_636, 27_050, 27_468, 27_889, 28_315, 28_744,
-    29_177, 29_614, 30_054, 30_499, 30_947, 31_399, 31_855, 32_314, 32_778, 33_245, 33_716, 34_191,
-    34_670, 35_153, 35_640, 36_131, 36_625, 37_124, 37_626, 38_133, 38_643, 39_157, 39_676, 40_198,
-    40_724, 41_254, 41_789, 42_327, 42_869, 43_415, 43_966, 44_520, 45_079, 45_641, 46_208, 46_778,
-    47_353, 47_932, 48_515, 49_102, 49_693, 50_289, 50_888, 51_492, 52_100, 52_712, 53_328, 53_948,
-    54_572, 55_201, 55_834, 56_471, 57_112, 57_758, 58_408, 59_062, 59_720, 60_383, 61_050, 61_721,
-    62_396, 63_076, 63_760, 64_448, 65_141, 65_837, 66_539, 67_244, 67_954, 68_669, 69_387, 70_110,
-    70_838, 71_569, 72_306, 73_046, 73_791, 74_540, 75_294, 76_052, 76_815, 77_582, 78_354, 79_130,
-    79_910, 80_695, 81_485, 82_279, 83_077, 83_880, 84_687, 85_499, 86_316, 87_137, 87_962, 88_792,
-    89_627, 90_466, 91_310, 92_158, 93_011, 93_869, 94_731, 95_597, 96_469, 97_345, 98_225, 99_110,
-    100_000,
-];
+/// Chromas to try, the strongest first: screens cannot show every hue at every lightness.
+const CHROMA: [f32; 16] =
+    [0.30, 0.28, 0.26, 0.24, 0.22, 0.20, 0.18, 0.16, 0.14, 0.12, 0.10, 0.08, 0.06, 0.04, 0.02, 0.0];
 
 #[cfg(test)]
 mod tests {
@@ -137,6 +149,17 @@ mod tests {
         assert!(!white.is_legible_on(white));
         // 4.00: what looks readable and is not.
         assert!(!colour("#ff0000").is_legible_on(white));
+    }
+
+    #[test]
+    fn a_hue_keeps_what_screens_can_show_of_it() {
+        let blue = "#0d5c75".parse::<Colour>().unwrap();
+        let lighter = blue.at_lightness(0.8);
+        assert!(lighter.is_legible_on(Colour::new(0, 0, 0)));
+        assert!(lighter.difference(blue) > 20.0 && blue.difference(blue) < 0.01);
+        // White has no hue, and no yellow is as dark as this.
+        assert_eq!(Colour::of_hue(1.0, 0.3, 120.0), Colour::new(255, 255, 255));
+        assert!(Colour::of_hue(0.2, 0.3, 110.0).is_legible_on(Colour::new(255, 255, 255)));
     }
 
     #[test]

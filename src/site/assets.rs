@@ -17,9 +17,23 @@ const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
+/// The parts of the style, from what is common to what one page has.
+const STYLE: &str = concat!(
+    include_str!("assets/style/base.css"),
+    include_str!("assets/style/frame.css"),
+    include_str!("assets/style/controls.css"),
+    include_str!("assets/style/boxes.css"),
+    include_str!("assets/style/tables.css"),
+    include_str!("assets/style/public.css"),
+    include_str!("assets/style/keys.css"),
+    include_str!("assets/style/pay.css"),
+    include_str!("assets/style/usage.css"),
+);
+
 /// Every file but the theme, which is made of the settings.
-const FILES: [(&str, &str, &str); 6] = [
-    ("site.css", CSS, include_str!("assets/site.css")),
+const FILES: [(&str, &str, &str); 7] = [
+    ("site.css", CSS, STYLE),
+    ("scheme.js", JAVASCRIPT, include_str!("assets/scheme.js")),
     ("time.js", JAVASCRIPT, include_str!("assets/time.js")),
     ("copy.js", JAVASCRIPT, include_str!("assets/copy.js")),
     ("wallet.js", JAVASCRIPT, include_str!("assets/wallet.js")),

@@ -22,6 +22,57 @@ impl fmt::Display for SignedDollars {
     }
 }
 
+/// An amount in cents, every digit as its tooltip: a `<data>` element that says `$35.16`. What is
+/// less than a cent, and not nothing, is `<$0.01`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cents(pub(super) NanoUsd);
+
+/// The same with six decimals, for columns of small amounts: `$0.001250`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Micros(pub(super) NanoUsd);
+
+/// What they print has digits and letters of its own only.
+impl HtmlSafe for Cents {}
+impl HtmlSafe for Micros {}
+
+impl fmt::Display for Cents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_data(f, self.0, 2)
+    }
+}
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_data(f, self.0, 6)
+    }
+}
+
+/// Halves are rounded away from zero, as people do.
+fn write_data(f: &mut fmt::Formatter<'_>, amount: NanoUsd, decimals: u32) -> fmt::Result {
+    let unit = 10_i64.saturating_pow(9_u32.saturating_sub(decimals));
+    let nanos = amount.as_nanos();
+    let size = nanos.unsigned_abs();
+    let unit_size = unit.unsigned_abs();
+    let shown = size.saturating_add(unit_size / 2) / unit_size;
+    let least = 10_u64.saturating_pow(decimals);
+    let sign = if nanos < 0 { "\u{2212}" } else { "" };
+    let (sign, shown) = if shown == 0 && size > 0 {
+        // Not to be taken for nothing.
+        (if nanos < 0 { "&gt;\u{2212}" } else { "&lt;" }, 1)
+    } else {
+        (sign, shown)
+    };
+    let whole = (shown / least).to_string();
+    let width = usize::try_from(decimals).unwrap_or(2);
+    write!(
+        f,
+        "<data class=\"amount\" value=\"{amount}\" title=\"{}\">{sign}${}.{:0width$}</data>",
+        SignedDollars(amount),
+        WithCommas(&whole),
+        shown % least,
+    )
+}
+
 /// A whole number in groups of three digits: `1,234,567`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GroupedCount(pub(super) i64);
@@ -31,6 +82,26 @@ impl fmt::Display for GroupedCount {
         let digits = self.0.unsigned_abs().to_string();
         let sign = if self.0 < 0 { "\u{2212}" } else { "" };
         write!(f, "{sign}{}", WithCommas(&digits))
+    }
+}
+
+/// A moment in few words, such as `22 Nov, 12:00`: UTC, which a script of ours turns into the
+/// reader's zone and, where it is recent, into `3 min. ago`. The zone is said once, nearby.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ShortTime(pub(super) UnixMillis);
+
+/// As for [`TimeElement`].
+impl HtmlSafe for ShortTime {}
+
+impl fmt::Display for ShortTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = DateTime::<Utc>::from_timestamp_millis(self.0.as_millis()).unwrap_or_default();
+        let (machine, text) = (self.0.to_rfc3339_secs(), moment.format("%-d %b, %H:%M"));
+        let whole = moment.format("%Y-%m-%d %H:%M UTC");
+        write!(
+            f,
+            "<time data-time=\"short\" datetime=\"{machine}\" title=\"{whole}\">{text}</time>"
+        )
     }
 }
 
@@ -106,6 +177,36 @@ mod tests {
         assert_eq!(shown(-12_345), "\u{2212}$0.000012345");
         assert_eq!(shown(1_234_567_891_000_000), "$1,234,567.891");
         assert_eq!(shown(999_000_000_000), "$999.00");
+    }
+
+    #[test]
+    fn cents_are_rounded_and_keep_every_digit_at_hand() {
+        let shown = |nanos| Cents(NanoUsd::from_nanos(nanos)).to_string();
+        assert_eq!(
+            shown(1_234_565_000_001),
+            "<data class=\"amount\" value=\"1234.565000001\" title=\"$1,234.565000001\">\
+             $1,234.57</data>"
+        );
+        assert!(shown(0).ends_with(">$0.00</data>"));
+        assert!(shown(4_999_999).ends_with(">&lt;$0.01</data>"));
+        assert!(shown(5_000_000).ends_with(">$0.01</data>"));
+        assert!(shown(-1_500_000_000).ends_with(">\u{2212}$1.50</data>"));
+        assert!(shown(-1).ends_with(">&gt;\u{2212}$0.01</data>"));
+        assert!(shown(i64::MAX).ends_with(">$9,223,372,036.85</data>"));
+        assert!(shown(i64::MIN).ends_with(">\u{2212}$9,223,372,036.85</data>"));
+        let small = |nanos| Micros(NanoUsd::from_nanos(nanos)).to_string();
+        assert!(small(1_250_499).ends_with(">$0.001250</data>"));
+        assert!(small(12_000_000_000).ends_with(">$12.000000</data>"));
+        assert!(small(1).ends_with(">&lt;$0.000001</data>"));
+    }
+
+    #[test]
+    fn short_moments_keep_the_whole_one_at_hand() {
+        assert_eq!(
+            ShortTime(UnixMillis::from_millis(1_795_348_800_000)).to_string(),
+            "<time data-time=\"short\" datetime=\"2026-11-22T12:00:00Z\" \
+             title=\"2026-11-22 12:00 UTC\">22 Nov, 12:00</time>"
+        );
     }
 
     #[test]

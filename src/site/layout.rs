@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::assets::Assets;
 use super::flash::Flash;
+use super::icons::{Icon, icon};
 use crate::config;
 
 /// What is the same on every page of this server.
@@ -53,6 +54,12 @@ impl Frame {
     /// The address of one of our own files.
     pub(super) fn asset(&self, name: &str) -> &str {
         self.site.assets.url(name)
+    }
+
+    /// A picture for a place beside words.
+    #[expect(clippy::unused_self, reason = "templates reach everything through the frame")]
+    pub(super) fn icon(&self, name: &str) -> Icon {
+        icon(name)
     }
 
     /// The word of the page's forms.

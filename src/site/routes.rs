@@ -5,6 +5,8 @@ use actix_web::http::header::ACCEPT;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Handler, HttpRequest, HttpResponse};
 
+#[cfg(debug_assertions)]
+use super::dev_style;
 use super::page_error::PageError;
 use super::{
     Site, account, assets, dashboard, deposits, docs, home, keys, ledger, log_in, log_out,
@@ -40,6 +42,8 @@ pub fn table() -> RouteTable {
         .configure(strangers)
         .configure(account)
         .configure(dashboard);
+    #[cfg(debug_assertions)]
+    table.service(page("/dev/style", dev_style::show));
     table
 }
 

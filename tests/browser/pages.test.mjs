@@ -35,7 +35,7 @@ async function publicPages() {
   await ask(202, 'POST', '/api/v1/accounts', { body: { email } });
   const link = new URL(await mailedLink(email, '/sign-up/confirm'));
   const token = link.search;
-  return ['/', link.pathname + token, `/reset/confirm${token}`, `/email/confirm${token}`, `/unsubscribe${token}`, '/not-there'];
+  return ['/', link.pathname + token, `/reset/confirm${token}`, `/email/confirm${token}`, `/unsubscribe${token}`, '/dev/style', '/not-there'];
 }
 
 const PRIVATE = ['/dashboard', '/account', '/account/closing', '/usage?model=nothing', '/usage/not-there'];

@@ -1,28 +1,33 @@
-// Shows each <button data-copy="ID" hidden>, which copies the text or the value of the element with that id. Without
-// this script there is no such button, and the text is selected by hand.
+// Makes each <button data-copy="ID"> copy the text or the value of the element with that id. Without this script the
+// style hides the button, and the text is selected by hand.
 "use strict";
 (() => {
-  if (!navigator.clipboard) return;
   for (const button of document.querySelectorAll("button[data-copy]")) {
     const source = document.getElementById(button.dataset.copy);
-    if (!source) continue;
-    const words = button.textContent;
+    if (!source || !navigator.clipboard) {
+      button.hidden = true;
+      continue;
+    }
+    const label = button.querySelector("[data-label]") ?? button;
+    const words = label.textContent;
     const said = document.createElement("span");
-    said.className = "unseen";
+    said.className = "visually-hidden";
     said.setAttribute("role", "status");
     button.after(said);
-    button.classList.add("copy");
-    button.hidden = false;
+    // It stays as wide as it is.
+    const settle = () => { button.style.minWidth = `${button.offsetWidth}px`; };
     button.addEventListener("click", async () => {
+      settle();
       const text = "value" in source ? source.value : source.textContent;
       try {
         await navigator.clipboard.writeText(text.trim());
-        button.textContent = "Copied";
+        label.textContent = "Copied";
         said.textContent = "Copied to the clipboard";
       } catch {
-        button.textContent = "Select and copy it manually";
+        label.textContent = "Select it";
+        said.textContent = "Copying failed. Select the text and copy it.";
       }
-      setTimeout(() => { button.textContent = words; said.textContent = ""; }, 2000);
+      setTimeout(() => { label.textContent = words; said.textContent = ""; }, 2000);
     });
   }
 })();
