@@ -2,6 +2,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { brotliCompressSync, constants } from 'node:zlib';
 
 import { AxeBuilder } from '@axe-core/playwright';
 
@@ -12,13 +13,19 @@ import { expect, logIn, stranger, test as base } from './person.mjs';
 
 const SCREENS = {
   desktop: { width: 1280, height: 900 },
-  // The narrowest that people still have.
-  phone: { width: 360, height: 740 },
+  // The narrowest that people still have (WCAG 2.2, 1.4.10).
+  phone: { width: 320, height: 740 },
 };
 /** Each with the rules that axe looks for; all of them first, and then those of colours, since nothing else is another. */
 const SCHEMES = { light: undefined, dark: ['color-contrast', 'link-in-text-block'] };
 /** Pages that are no pages, but answers for programs, files and streams. */
 const NOT_PAGES = /^\/(assets|api|v1|healthz)\/|\/events$|\/export|\.(json|txt|ico|xml|svg)$/;
+/** Words of a sentence on a page. */
+const WORDS_MAX = 25;
+/** Legal texts, and what describes an interface, have sentences of their own. */
+const LONG_SENTENCES = /^public \/(privacy|terms|docs\/api)/;
+/** Bytes of a page, compressed with brotli as servers do it on the way. */
+const PAGE_BYTES_MAX = 40 * 1024;
 /** Of longer pages the beginning counts: those are lists of links, and no forms. */
 const TAB_STOPS_MAX = 100;
 
@@ -97,6 +104,7 @@ for (const [screen, viewport] of Object.entries(SCREENS)) {
   test(`every page can be read by everybody, on a ${screen} @script`, async ({ page, context, somebody }) => {
     test.setTimeout(240_000);
     await page.setViewportSize(viewport);
+    await page.addInitScript(watchShifts);
     const faults = [];
     const seen = await walkAll(page, context, somebody, async (title, answer) => {
       faults.push(...(await habits(page, title, answer)));
@@ -106,7 +114,7 @@ for (const [screen, viewport] of Object.entries(SCREENS)) {
         const axe = new AxeBuilder({ page }).setLegacyMode();
         const { violations } = await (rules ? axe.withRules(rules) : axe).analyze();
         for (const { id, impact, help, nodes } of violations) {
-          if (!['serious', 'critical'].includes(impact)) continue;
+          if (!['moderate', 'serious', 'critical'].includes(impact)) continue;
           for (const { html } of nodes) faults.push(`${title} ${colorScheme}: ${id}, ${help}: ${html}`);
         }
       }
@@ -138,7 +146,15 @@ async function habits(page, title, answer) {
   owe((await page.locator('a[href="/"]').count()) > 0, 'no way home');
   owe((await page.getByText('support@example.org').count()) > 0, 'no support address');
   owe((await page.locator('[style], style, script:not([src])').count()) === 0, 'something inline');
+  const shifts = await page.evaluate(() => window.shifts);
+  owe(shifts.length === 0, `moves after the first paint: ${shifts.join(', ')}`);
+  if (!LONG_SENTENCES.test(title)) {
+    const sentences = await page.evaluate(longSentences, WORDS_MAX);
+    for (const sentence of sentences) owe(false, `more than ${WORDS_MAX} words: ${sentence}`);
+  }
   if (!answer) return faults;
+  const bytes = compressed(await answer.body());
+  owe(bytes <= PAGE_BYTES_MAX, `${bytes} bytes`);
   const headers = answer.headers();
   const policy = headers['content-security-policy'] ?? '';
   owe(/default-src 'self'/.test(policy), 'no policy');
@@ -146,6 +162,39 @@ async function habits(page, title, answer) {
   owe(headers['referrer-policy'] === 'no-referrer', 'tells other sites where one comes from');
   owe(headers['x-content-type-options'] === 'nosniff', 'its type may be guessed');
   return faults;
+}
+
+/** Runs in the page before anything of its own: keeps what moves without being asked to. */
+function watchShifts() {
+  window.shifts = [];
+  const observer = new PerformanceObserver((list) => {
+    for (const { hadRecentInput, value, sources } of list.getEntries()) {
+      if (hadRecentInput) continue;
+      const moved = sources.map(({ node }) => (node?.outerHTML ?? node?.textContent ?? '?').slice(0, 80));
+      window.shifts.push(`${value.toFixed(4)} ${moved.join(' ')}`);
+    }
+  });
+  observer.observe({ type: 'layout-shift', buffered: true });
+}
+
+/** Runs in the page: the sentences of its text that are too long. Names and code are not counted. */
+function longSentences(most) {
+  const found = [];
+  for (const block of document.querySelectorAll('main :is(p, li, dd, td, .hint, figcaption)')) {
+    if (block.closest('pre') || block.querySelector('p, li, dd, td, table')) continue;
+    const copy = block.cloneNode(true);
+    for (const code of copy.querySelectorAll('code, pre, .whole, .visually-hidden, noscript')) code.replaceWith('x');
+    const text = copy.textContent.replaceAll(/\s+/g, ' ');
+    for (const sentence of text.split(/(?<=[.!?:;])\s+(?=[\p{Lu}\d“"])/u)) {
+      if (sentence.trim().split(' ').filter((word) => /\p{L}/u.test(word)).length > most) found.push(sentence);
+    }
+  }
+  return found;
+}
+
+function compressed(body) {
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 5 };
+  return brotliCompressSync(body, { params }).length;
 }
 
 test('every page is used by the keyboard alone @script', async ({ page, context, somebody }) => {
