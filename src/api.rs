@@ -17,6 +17,7 @@ pub mod ledger;
 mod middleware;
 mod offer;
 pub mod openapi;
+mod own_key;
 pub mod preferences;
 pub mod prices;
 mod proof;
@@ -177,6 +178,8 @@ impl Api {
 
 /// What a key sees of its own with either scope, and of all keys with the second.
 const OWN: &[Scope] = &[Scope::Inference, Scope::Read];
+/// What every key may see.
+const ANY: &[Scope] = &[Scope::Inference, Scope::Read, Scope::Billing];
 /// What is only looked at.
 const READ: &[Scope] = &[Scope::Read];
 /// What who pays in has to see too.
@@ -204,9 +207,11 @@ fn endpoints() -> Endpoints {
         .key(OWN, keys::show, keys::__path_show)
         .session(keys::change, keys::__path_change)
         .session(keys::revoke, keys::__path_revoke)
+        .key(ANY, own_key::show, own_key::__path_show)
         .tag("usage")
         .key(OWN, usage::list, usage::__path_list)
         .key(OWN, usage::series, usage::__path_series)
+        .key(OWN, usage::refusals::list, usage::refusals::__path_list)
         .key(OWN, usage::export, usage::__path_export)
         .key(OWN, usage::show, usage::__path_show)
         .tag("ledger")

@@ -200,6 +200,7 @@ impl Application {
         shared_spawn(reloader.run(reload_queue));
         upkeep::forget_in_time(&context);
         upkeep::keep_log_short(&context);
+        upkeep::write_refusals(&context);
         let probe = probe::start(&context, door, &entrance)?;
         Ok(Self {
             client_address,
@@ -249,6 +250,9 @@ impl Application {
         if probe.is_some_and(|arbiter| !arbiter.stop()) {
             tracing::error!("the probe's thread has panicked");
         }
+        if let Err(error) = write_last_refusals(&context) {
+            tracing::warn!(error = %Causes(&error), "counts of refused requests are lost");
+        }
         if let Err(error) = give_lease_back(&context) {
             tracing::warn!(
                 error = %Causes(&error),
@@ -260,6 +264,10 @@ impl Application {
         drop(lock);
         was_alive && is_settled
     }
+}
+
+fn write_last_refusals(context: &AppContext) -> Result<(), DbError> {
+    context.refusals.write(&mut context.database.connect()?)
 }
 
 fn give_lease_back(context: &AppContext) -> Result<(), DbError> {

@@ -5,6 +5,7 @@ pub mod reload_requests;
 
 use std::sync::Arc;
 
+use crate::accounts::usage::refusals::RefusalCounts;
 use crate::config::Settings;
 use crate::db::Database;
 use crate::domain::clock::Clock;
@@ -44,6 +45,8 @@ pub struct AppContext {
     pub drains: Arc<SharedPlaces>,
     /// What is known for holds.
     pub holds: Arc<Holds>,
+    /// Requests that were refused here.
+    pub refusals: Arc<RefusalCounts>,
     /// What the operator sees.
     pub metrics: Arc<Metrics>,
     /// Records exchanges for a collector.

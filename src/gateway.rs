@@ -18,11 +18,16 @@ pub mod unknown_fields;
 
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
+
 use crate::accounts::keys::ApiKeyCache;
+use crate::accounts::usage::refusals::KnownKey;
 use crate::config::Settings;
 use crate::context::AppContext;
+use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
 use crate::domain::ids::RequestId;
+use crate::domain::refusal_cause::RefusalCause;
 use crate::upstream::client::UpstreamClient;
 use intake::Intake;
 use limits::AccountLimits;
@@ -45,6 +50,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Counts a refusal for the owner of a key that is known.
+    fn count_refusal(&self, http: &HttpRequest, key: Option<KnownKey>, error: &ApiError) {
+        let key = key.or_else(|| auth::refused_key(http));
+        if let Some((key, cause)) = key.zip(RefusalCause::of(error)) {
+            self.context.refusals.count(key, cause, self.context.clock.now().day());
+        }
+    }
+
     fn settings(&self) -> &Settings {
         &self.context.settings
     }

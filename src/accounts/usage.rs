@@ -1,17 +1,20 @@
 //! An account's usage: pages of it, single exchanges with what their cost is made of, and sums by
 //! day.
 
+pub mod cube;
 mod document;
 pub mod export;
+pub mod refusals;
 pub mod statement;
 
 use std::sync::Arc;
 
 use crate::db::books::{PassRow, UsageRow, passes_of};
 use crate::db::models::api_keys;
+use crate::db::models::usage_cube::CubeRow;
 use crate::db::models::usage_logs::{self, DaySums, SumsBy, UsageFilter, UsageOfKey, UsagePlace};
 use crate::db::{AnyConnection, DbError};
-use crate::domain::clock::UtcDay;
+use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::cost::RatedPass;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
@@ -57,6 +60,46 @@ pub fn page(
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     Ok(Some(UsageRows { rows, has_more }))
+}
+
+/// The page of at most `limit` rows in front of the exchange named `after`, newest first; `None` if
+/// the account has no such exchange. `has_more` says whether there are newer ones still.
+pub fn page_in_front(
+    conn: &mut AnyConnection,
+    filter: &UsageFilter,
+    after: &str,
+    limit: usize,
+) -> Result<Option<UsageRows>, DbError> {
+    let Some(found) = usage_logs::find(conn, filter.account_id, after)? else { return Ok(None) };
+    let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let place = UsagePlace::from(&found.row);
+    let mut rows = usage_logs::following(conn, filter, Some(&place), wanted)?;
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.reverse();
+    Ok(Some(UsageRows { rows, has_more }))
+}
+
+/// What an account, or one key of it, has spent since midnight, UTC.
+pub fn spent_today(
+    conn: &mut AnyConnection,
+    (account_id, api_key_id): (AccountId, Option<ApiKeyId>),
+    now: UnixMillis,
+) -> Result<NanoUsd, DbError> {
+    let from = now.day().begin();
+    let filter = UsageFilter { from, api_key_id, ..UsageFilter::all(account_id) };
+    usage_logs::cost(conn, &filter)
+}
+
+/// What an account has spent in the calendar month, UTC: what its keys have noted of it.
+pub fn spent_this_month(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    now: UnixMillis,
+) -> Result<NanoUsd, DbError> {
+    let keys = api_keys::of_account(conn, account_id)?;
+    let spent = keys.iter().map(|key| key.spending().month_spent_at(now).as_nanos());
+    Ok(NanoUsd::from_nanos(spent.fold(0, i64::saturating_add)))
 }
 
 /// What a cost is made of, as far as it can be told.
@@ -187,9 +230,33 @@ pub struct Sums {
     pub cache_read_tokens: i64,
     /// Requests.
     pub requests: i64,
+    /// Requests whose result counts as an error, where that was asked for.
+    pub errors: i64,
 }
 
 impl Sums {
+    /// All tokens, of every kind.
+    #[must_use]
+    pub const fn tokens(&self) -> i64 {
+        self.input_tokens
+            .saturating_add(self.output_tokens)
+            .saturating_add(self.cache_write_tokens)
+            .saturating_add(self.cache_read_tokens)
+    }
+
+    fn add_row(&mut self, row: &CubeRow) {
+        let cost = self.cost.as_nanos().saturating_add(row.cost_nanousd.as_nanos());
+        *self = Self {
+            cost: NanoUsd::from_nanos(cost),
+            input_tokens: self.input_tokens.saturating_add(row.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(row.output_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(row.cache_write_tokens),
+            cache_read_tokens: self.cache_read_tokens.saturating_add(row.cache_read_tokens),
+            requests: self.requests.saturating_add(row.requests),
+            errors: self.errors.saturating_add(row.errors),
+        };
+    }
+
     fn add(&mut self, day: &DaySums) {
         let cost = self.cost.as_nanos().saturating_add(day.cost_nanousd.as_nanos());
         *self = Self {
@@ -199,6 +266,7 @@ impl Sums {
             cache_write_tokens: self.cache_write_tokens.saturating_add(day.cache_write_tokens),
             cache_read_tokens: self.cache_read_tokens.saturating_add(day.cache_read_tokens),
             requests: self.requests.saturating_add(day.requests),
+            errors: self.errors,
         };
     }
 }

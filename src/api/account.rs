@@ -19,6 +19,9 @@ use super::preferences::Preferences;
 use super::refusal::Refusal;
 use super::values::{Dollars, Moment, secret_text, word_of};
 use crate::accounts::identity::people::Profile;
+use crate::accounts::usage;
+use crate::db::DbError;
+use crate::domain::money::NanoUsd;
 
 /// The current and the new password.
 #[derive(Deserialize, ToSchema)]
@@ -88,6 +91,10 @@ pub(super) struct Account {
     /// What those requests may cost beyond that. The balance must cover it too, so it cannot be
     /// held for another request.
     at_risk_usd: Dollars,
+    /// Dollars charged since midnight, UTC.
+    spent_today_usd: Dollars,
+    /// Dollars charged this calendar month, UTC.
+    spent_month_usd: Dollars,
     /// When it was created.
     created_at: Moment,
     /// The email address of the account. Only sessions see this and the following fields.
@@ -131,7 +138,7 @@ fn standings() -> Object {
 
 /// Shows the account.
 ///
-/// API keys see only the balance. Sessions also see the email address, the login settings and the
+/// API keys see only the balance and what was spent. Sessions also see the email address, the login settings and the
 /// other data. The archive has every row.
 #[utoipa::path(
     get, path = "/api/v1/account", operation_id = "get_account",
@@ -143,8 +150,14 @@ pub(super) async fn show(
 ) -> Result<Json<Account>, Refusal> {
     let people = &api.parts.people;
     let profile = people.profile(caller.account_id).await?;
+    let (account_id, now) = (caller.account_id, api.now());
+    let spent = api.run_long(account_id, move |conn| {
+        let today = usage::spent_today(conn, (account_id, None), now)?;
+        Ok::<_, DbError>((today, usage::spent_this_month(conn, account_id, now)?))
+    });
+    let spent = spent.await?;
     let CallerCredential::Session(session) = &caller.credential else {
-        return Ok(Json(document(&profile, false)));
+        return Ok(Json(document(&profile, spent, false)));
     };
     let held = people.holdings(session).await?;
     Ok(Json(Account {
@@ -152,7 +165,7 @@ pub(super) async fn show(
         sessions: Some(held.sessions),
         wallets: Some(held.wallets),
         usage_log_days: Some(api.parts.context.settings.privacy.usage_log_days),
-        ..document(&profile, true)
+        ..document(&profile, spent, true)
     }))
 }
 
@@ -229,7 +242,7 @@ pub(super) async fn confirm_email(
     Ok(NoContent)
 }
 
-fn document(profile: &Profile, is_person: bool) -> Account {
+fn document(profile: &Profile, (today, month): (NanoUsd, NanoUsd), is_person: bool) -> Account {
     let Profile { row, .. } = profile;
     let status = match row.status.as_str() {
         _ if profile.closing_at.is_some() => "closing",
@@ -242,6 +255,8 @@ fn document(profile: &Profile, is_person: bool) -> Account {
         available_usd: Dollars(row.available_nanousd),
         reserved_usd: Dollars(row.reserved_nanousd),
         at_risk_usd: Dollars(row.at_risk_nanousd),
+        spent_today_usd: Dollars(today),
+        spent_month_usd: Dollars(month),
         created_at: Moment(row.created_at),
         email: is_person.then(|| row.email.clone()),
         has_totp: is_person.then_some(profile.has_totp),

@@ -89,6 +89,8 @@ pub(super) struct LedgerExportQuery {
     /// `csv` or `jsonl`.
     #[param(schema_with = format_words)]
     format: Option<String>,
+    /// Begin CSV with a byte order mark, so that Excel reads it as UTF-8.
+    bom: Option<bool>,
 }
 
 impl QueryFields for LedgerExportQuery {
@@ -116,5 +118,5 @@ pub(super) async fn export(
     let account_id = caller.account_id;
     let export =
         api.run_long(account_id, move |conn| Export::of_ledger(conn, account_id, format)).await?;
-    download(&api, "ledger", export).await
+    download(&api, "ledger", export.with_mark(wanted.0.bom == Some(true))).await
 }

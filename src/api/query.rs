@@ -25,7 +25,8 @@ const BAD_TIME: &str = "`from` and `to` must be days (2026-11-22) or times \
     (2026-11-22T12:00:00Z), with `from` not after `to`.";
 
 /// The refusal of an unknown format.
-pub(super) const BAD_FORMAT: Refusal = Refusal::Query("`format` must be csv or jsonl.");
+pub(super) const BAD_FORMAT: Refusal =
+    Refusal::Query("`format` must be csv or jsonl, and `bom` true or false.");
 
 /// The type of a query. Other parameters than its fields are refused.
 pub(super) trait QueryFields: DeserializeOwned + IntoParams + 'static {

@@ -2,6 +2,7 @@
 //! each cost is made of, and all of it as a file.
 
 mod document;
+pub mod refusals;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::db::AnyConnection;
 use crate::db::models::usage_logs::{SumsBy, UsageFilter};
 use crate::domain::clock::UtcDay;
 use crate::domain::ids::AccountId;
+use crate::domain::request_result::RequestResult;
 use document::{ReceiptDocument, SeriesDocument};
 
 /// Days of a series, if none were asked for.
@@ -45,6 +47,9 @@ pub(super) struct UsageQuery {
     model: Option<String>,
     /// The id of a key, `key_…`.
     key: Option<String>,
+    /// What became of it: `ok`, `cut_short`, `refused` (by the upstream), `error` or `you_left`.
+    #[param(schema_with = result_words)]
+    result: Option<String>,
     /// Number of requests.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<usize>,
@@ -54,7 +59,8 @@ pub(super) struct UsageQuery {
 
 impl QueryFields for UsageQuery {
     const REFUSAL: Refusal = Refusal::Query(
-        "Allowed are from, to, model, key, limit (a number) and before (the id of a request).",
+        "Allowed are from, to, model, key, result (ok, cut_short, refused, error or you_left), limit \
+         (a number) and before (the id of a request).",
     );
 }
 
@@ -89,7 +95,8 @@ pub(super) async fn list(
 ) -> Result<Json<UsagePage>, Refusal> {
     let part = part.0;
     let limit = query::limit(part.limit)?;
-    let asked = RequestedFilter::new(&api, part.from, part.to, part.model, part.key)?;
+    let asked = RequestedFilter::new(&api, part.from, part.to, part.model, part.key)?
+        .with_result(part.result, UsageQuery::REFUSAL)?;
     let (account_id, before) = (caller.account_id, query::name(part.before)?);
     let sees = caller.sees();
     let page = api.run_long(account_id, move |conn| {
@@ -201,11 +208,18 @@ pub(super) struct UsageExportQuery {
     model: Option<String>,
     /// The id of a key, `key_…`.
     key: Option<String>,
+    /// What became of it: `ok`, `cut_short`, `refused`, `error` or `you_left`.
+    #[param(schema_with = result_words)]
+    result: Option<String>,
+    /// Begin CSV with a byte order mark, so that Excel reads it as UTF-8.
+    bom: Option<bool>,
 }
 
 impl QueryFields for UsageExportQuery {
-    const REFUSAL: Refusal =
-        Refusal::Query("Allowed are format (csv or jsonl), from, to, model and key.");
+    const REFUSAL: Refusal = Refusal::Query(
+        "Allowed are format (csv or jsonl), from, to, model, key, result (ok, cut_short, refused, \
+         error or you_left) and bom (true or false).",
+    );
 }
 
 /// Exports requests.
@@ -230,10 +244,16 @@ pub(super) async fn export(
 ) -> Result<File, Refusal> {
     let wanted = wanted.0;
     let format = query::format(wanted.format.as_deref())?;
-    let asked = RequestedFilter::new(&api, wanted.from, wanted.to, wanted.model, wanted.key)?;
+    let asked = RequestedFilter::new(&api, wanted.from, wanted.to, wanted.model, wanted.key)?
+        .with_result(wanted.result, UsageExportQuery::REFUSAL)?;
     let (account_id, sees) = (caller.account_id, caller.sees());
     let filter = api.run_long(account_id, move |conn| asked.filter(conn, account_id, sees));
-    download(&api, "usage", Export::of_usage(filter.await?, format)).await
+    let export = Export::of_usage(filter.await?, format).with_mark(wanted.bom == Some(true));
+    download(&api, "usage", export).await
+}
+
+fn result_words() -> Object {
+    word_of(RequestResult::ALL.map(RequestResult::as_str), None)
 }
 
 fn by_words() -> Object {
@@ -265,6 +285,14 @@ impl RequestedFilter {
         });
         let nobody = UsageFilter::all(AccountId(0));
         Ok(Self { filter: UsageFilter { from, to, model, ..nobody }, key })
+    }
+
+    /// The same for one result.
+    fn with_result(mut self, result: Option<String>, otherwise: Refusal) -> Result<Self, Refusal> {
+        if let Some(name) = result {
+            self.filter.result = Some(RequestResult::parse(&name).ok_or(otherwise)?);
+        }
+        Ok(self)
     }
 
     fn filter(

@@ -43,6 +43,7 @@ pub(super) fn assemble(
         standing: Arc::default(),
         drains: Places::new(Shares::new(stream.drains_max, stream.drains_max_per_account)),
         holds: Arc::new(Holds::new(&settings.reservation)),
+        refusals: Arc::default(),
         metrics,
         traces,
         mail: OutboxNotifier::default(),

@@ -10,6 +10,8 @@ use crate::telemetry::Causes;
 
 /// How often it is looked whether the caches of known prompts are over.
 const FORGET: Duration = Duration::from_secs(30);
+/// How long refused requests are counted in memory alone.
+const REFUSALS_WRITTEN: Duration = Duration::from_secs(10);
 /// Between two copies of SQLite's log.
 const LOG_COPIED: Duration = Duration::from_secs(1);
 
@@ -31,6 +33,16 @@ pub(super) fn keep_log_short(context: &Arc<AppContext>) {
     every(LOG_COPIED, context, async |context| {
         if let Err(error) = context.database.run(write_ahead_log::shorten).await {
             tracing::debug!(error = %Causes(&error), "SQLite's log could not be copied");
+        }
+    });
+}
+
+/// Writes what was counted of refused requests.
+pub(super) fn write_refusals(context: &Arc<AppContext>) {
+    every(REFUSALS_WRITTEN, context, async |context| {
+        let refusals = Arc::clone(&context.refusals);
+        if let Err(error) = context.database.run(move |conn| refusals.write(conn)).await {
+            tracing::warn!(error = %Causes(&error), "counts of refused requests wait to be stored");
         }
     });
 }

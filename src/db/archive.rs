@@ -9,11 +9,12 @@ use super::models::audit::AuditRow;
 use super::models::deposit_refunds::RefundRow;
 use super::models::deposits::DepositRow;
 use super::models::outbox::OutboxRow;
+use super::models::refused_requests::RefusedRow;
 use super::models::sessions::SessionRow;
 use super::models::wallets::{ChallengeRow, WalletRow};
 use super::schema::{
     accounts, api_keys, audit_log, deposit_refunds, deposits, email_tokens, log_in_steps, outbox,
-    reservations, sessions, usage_logs, usage_passes, wallet_challenges, wallets,
+    refused_requests, reservations, sessions, usage_logs, usage_passes, wallet_challenges, wallets,
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -142,6 +143,23 @@ pub fn reservations_of(
         .select((ReservationRow::as_select(), api_keys::public_id))
         .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.0.id.clone(), row)).collect())
+}
+
+/// Counts of refused requests, each with the public id of its key.
+pub fn refusals_of(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    after: i64,
+    limit: i64,
+) -> ArchivePage<i64, (RefusedRow, String)> {
+    let rows: Vec<(i64, (RefusedRow, String))> = refused_requests::table
+        .inner_join(api_keys::table)
+        .filter(refused_requests::account_id.eq(id).and(refused_requests::id.gt(after)))
+        .order(refused_requests::id)
+        .limit(limit)
+        .select((refused_requests::id, (RefusedRow::as_select(), api_keys::public_id)))
+        .load(conn)?;
+    Ok(rows)
 }
 
 /// The passes of answers that took several, behind one of an exchange.

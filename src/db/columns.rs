@@ -21,6 +21,7 @@ use crate::domain::evm::{BlockHash, ChainId, EvmAddress, RawAmount, TxHash};
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
 use crate::domain::policy::PolicyKind;
+use crate::domain::refusal_cause::RefusalCause;
 use crate::domain::usage_record::{Endpoint, Outcome};
 
 /// The backend over both databases.
@@ -145,6 +146,7 @@ word!(DepositState, "deposit's state", DepositState::as_str, DepositState::parse
 word!(RefundState, "refund's state", RefundState::as_str, RefundState::parse);
 word!(EntryKind, "kind of ledger entries", EntryKind::as_str, EntryKind::parse);
 word!(Endpoint, "endpoint", Endpoint::as_str, Endpoint::parse);
+word!(RefusalCause, "cause of refusals", RefusalCause::as_str, RefusalCause::parse);
 word!(PolicyKind, "policy's kind", PolicyKind::as_str, |word: &str| word.parse().ok());
 word!(Outcome, "ending", Outcome::code, Outcome::parse);
 

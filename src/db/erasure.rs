@@ -8,7 +8,7 @@ use super::models::deposits::DepositRow;
 use super::models::{deposit_cases, journal, tombstones};
 use super::schema::{
     accounts, api_keys, audit_log, deposit_addresses, deposit_claims, deposit_refunds, deposits,
-    email_tokens, ledger_entries, log_in_steps, outbox, recovery_codes, sessions,
+    email_tokens, ledger_entries, log_in_steps, outbox, recovery_codes, refused_requests, sessions,
     unsubscribe_tokens, usage_logs, wallet_challenges, wallets,
 };
 use super::{AnyConnection, DbError};
@@ -51,6 +51,8 @@ pub fn erase(
 
     diesel::delete(usage_logs::table.filter(usage_logs::account_id.eq(id))).execute(conn)?;
     diesel::delete(ledger_entries::table.filter(ledger_entries::account_id.eq(id)))
+        .execute(conn)?;
+    diesel::delete(refused_requests::table.filter(refused_requests::account_id.eq(id)))
         .execute(conn)?;
     diesel::delete(api_keys::table.filter(api_keys::account_id.eq(id))).execute(conn)?;
 

@@ -9,8 +9,8 @@ use diesel::dsl::{delete, max};
 use diesel::prelude::*;
 
 use super::schema::{
-    attempts, deposit_claims, email_tokens, reservations, sessions, unsubscribe_tokens, usage_logs,
-    wallet_challenges,
+    attempts, deposit_claims, email_tokens, refused_requests, reservations, sessions,
+    unsubscribe_tokens, usage_logs, wallet_challenges,
 };
 use super::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
@@ -87,17 +87,20 @@ pub enum Expirable {
     Claims,
     /// Counts of attempts whose window is over.
     Attempts,
+    /// Counts of refused requests, by their days.
+    Refusals,
 }
 
 impl Expirable {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Sessions,
         Self::EmailTokens,
         Self::UnsubscribeTokens,
         Self::Challenges,
         Self::Claims,
         Self::Attempts,
+        Self::Refusals,
     ];
 
     /// As people and metrics read it.
@@ -110,6 +113,7 @@ impl Expirable {
             Self::Challenges => "wallet_challenges",
             Self::Claims => "deposit_claims",
             Self::Attempts => "attempts",
+            Self::Refusals => "refused_requests",
         }
     }
 }
@@ -144,6 +148,11 @@ pub fn count_leftovers(
             .get_result(conn)?,
         Expirable::Attempts => {
             attempts::table.filter(attempts::expires_at.lt(before)).count().get_result(conn)?
+        }
+        Expirable::Refusals => {
+            let old =
+                refused_requests::table.filter(refused_requests::day.lt(before.day().number()));
+            old.count().get_result(conn)?
         }
     };
     Ok(count)
@@ -211,6 +220,15 @@ pub fn delete_leftovers(
             // It may have begun anew meanwhile.
             delete(attempts::table.filter(attempts::hash.eq_any(hashes)))
                 .filter(attempts::expires_at.lt(before))
+                .execute(conn)?
+        }
+        Expirable::Refusals => {
+            let ids: Vec<i64> = refused_requests::table
+                .filter(refused_requests::day.lt(before.day().number()))
+                .limit(limit)
+                .select(refused_requests::id)
+                .load(conn)?;
+            delete(refused_requests::table.filter(refused_requests::id.eq_any(ids)))
                 .execute(conn)?
         }
     };

@@ -140,6 +140,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    refused_requests (id) {
+        id -> BigInt,
+        account_id -> BigInt,
+        api_key_id -> BigInt,
+        day -> BigInt,
+        reason -> Text,
+        requests -> BigInt,
+    }
+}
+
+diesel::table! {
     nodes (id) {
         id -> Text,
         lease_expires_at -> BigInt,
@@ -407,12 +418,14 @@ diesel::joinable!(api_keys -> accounts (account_id));
 diesel::joinable!(sessions -> accounts (account_id));
 diesel::joinable!(usage_logs -> api_keys (api_key_id));
 diesel::joinable!(usage_passes -> usage_logs (usage_id));
+diesel::joinable!(refused_requests -> api_keys (api_key_id));
 diesel::joinable!(deposits -> accounts (account_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
     address_balances,
     api_keys,
     ledger_entries,
+    refused_requests,
     reservations,
     usage_logs,
     usage_passes,

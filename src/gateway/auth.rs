@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::{HttpMessage, HttpRequest};
 
 use crate::accounts::keys::ApiKeyCache;
+use crate::accounts::usage::refusals::KnownKey;
 use crate::db::models::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::api_key::PlainApiKey;
@@ -39,6 +40,7 @@ pub async fn identify(
         holder = identify_any(keys, http, ALONE, now).await?;
     }
     if lacks(&holder) {
+        note(http, &holder);
         let message = "This API key lacks the scope `inference`. Its owner can add it to the key.";
         return Err(ApiError::new(403, "permission_error", message));
     }
@@ -69,6 +71,9 @@ pub async fn identify_any(
     if holder.as_ref().is_some_and(may_not) && max_age > ALONE {
         holder = keys.holder(hash, ALONE).await.map_err(unavailable)?;
     }
+    if let Some(holder) = holder.as_ref().filter(|holder| may_not(holder)) {
+        note(http, holder);
+    }
     match holder {
         None => Err(ApiError::authentication("invalid x-api-key")),
         Some(holder) if holder.is_revoked => {
@@ -85,6 +90,16 @@ pub async fn identify_any(
             Ok(holder)
         }
     }
+}
+
+/// Notes with a request whose key is refused, for the one who counts that.
+fn note(http: &HttpRequest, holder: &KeyHolder) {
+    http.extensions_mut().insert(KnownKey::from(holder));
+}
+
+/// The key of a request that was refused for it.
+pub(super) fn refused_key(http: &HttpRequest) -> Option<KnownKey> {
+    http.extensions().get::<KnownKey>().copied()
 }
 
 /// The same where credit matters: that somebody has none is never from memory.

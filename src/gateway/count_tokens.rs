@@ -13,6 +13,7 @@ use super::messages::{
     COUNT_TOKENS, check_betas, place, refuse_while_draining, upstream_request, upstreams_for,
 };
 use super::{Gateway, auth, limits, request_id, respond};
+use crate::accounts::usage::refusals::KnownKey;
 use crate::domain::api_error::ApiError;
 use crate::domain::ids::RequestId;
 use crate::http::body;
@@ -33,8 +34,13 @@ pub(super) async fn create(
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    let counted = count(&http, &mut payload, &gateway, &id);
-    match within(request_span(&id), counted).await {
+    let mut key = None;
+    let counted = count(&http, &mut payload, &gateway, (&id, &mut key));
+    let counted = within(request_span(&id), counted).await;
+    if let Err(error) | Ok(GatewayResponse::Error { error, .. }) = &counted {
+        gateway.count_refusal(&http, key, error);
+    }
+    match counted {
         Ok(reply) => respond::reply(&http, &id, reply),
         Err(error) => respond::unread(respond::error(&http, &id, &error), payload),
     }
@@ -44,10 +50,11 @@ async fn count(
     http: &HttpRequest,
     payload: &mut Payload,
     gateway: &Gateway,
-    id: &RequestId,
+    (id, key): (&RequestId, &mut Option<KnownKey>),
 ) -> Result<GatewayResponse, ApiError> {
     let now = gateway.context.clock.now();
     let holder = auth::identify_payer(&gateway.keys, http, auth::ALONE, now).await?;
+    *key = Some(KnownKey::from(&holder));
     refuse_while_draining(gateway)?;
     gateway.limits.count_of_key(&holder)?;
     let until = Instant::now() + gateway.settings().limits.wait;

@@ -12,6 +12,7 @@ use super::admission::{self, Admitted};
 use super::exchange::{Client, Dispatch, Draft, Exchange, GatewayResponse, StreamActor};
 use super::limits::{self, Allowance, Permit};
 use super::{Gateway, auth, request_id, respond};
+use crate::accounts::usage::refusals::KnownKey;
 use crate::db::models::api_keys::KeyHolder;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::UnixMillis;
@@ -46,10 +47,13 @@ pub(super) async fn create(
         Ok(id) => id,
         Err(no_name) => return no_name.into(),
     };
-    let mut allowance = None;
+    let (mut allowance, mut key) = (None, None);
     // Every line of the log about it has its name.
-    let begun = begin(&http, &mut payload, &gateway, (&id, &mut allowance));
+    let begun = begin(&http, &mut payload, &gateway, (&id, &mut allowance, &mut key));
     let begun = within(request_span(&id), begun).await;
+    if let Err(error) | Ok(GatewayResponse::Error { error, .. }) = &begun {
+        gateway.count_refusal(&http, key, error);
+    }
     let mut response = match begun {
         Ok(reply) => respond::reply(&http, &id, reply),
         Err(error) => respond::unread(respond::error(&http, &id, &error), payload),
@@ -64,10 +68,11 @@ async fn begin(
     http: &HttpRequest,
     payload: &mut Payload,
     gateway: &Gateway,
-    (id, allowance): (&RequestId, &mut Option<Allowance>),
+    (id, allowance, key): (&RequestId, &mut Option<Allowance>, &mut Option<KnownKey>),
 ) -> Result<GatewayResponse, ApiError> {
     let (now, came) = (gateway.context.clock.now(), Instant::now());
     let holder = auth::identify_payer(&gateway.keys, http, auth::BEFORE_RESERVATION, now).await?;
+    *key = Some(KnownKey::from(&holder));
     refuse_while_draining(gateway)?;
     let counted = gateway.limits.count_of_key(&holder);
     *allowance = Some(match &counted {

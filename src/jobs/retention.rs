@@ -32,6 +32,7 @@ impl Cutoffs {
             | Expirable::Challenges
             | Expirable::Attempts => self.now,
             Expirable::Claims => self.claims_before,
+            Expirable::Refusals => self.usage_before,
         }
     }
 }

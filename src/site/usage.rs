@@ -169,6 +169,7 @@ impl UsageChoice {
             to: self.last.plus(1).begin(),
             model: (!self.model.is_empty()).then(|| self.model.clone()),
             api_key_id: key.map(|key| key.id),
+            result: None,
         }
     }
 }

@@ -222,18 +222,19 @@ fn p14_every_table_that_refers_to_an_account_is_in_the_archive_or_left_out_for_a
 }
 
 /// Columns that a file has by another name than [`field_of`] gives them.
-const RENAMED: [(&str, &str, &str); 6] = [
+const RENAMED: [(&str, &str, &str); 7] = [
     ("accounts", "low_balance_nanousd", "preferences.low_balance"),
     ("accounts", "wants_notices", "preferences.wants_notices"),
     ("api_keys", "month", "month_begins_at"),
     ("reservations", "amount_nanousd", "held"),
     ("reservations", "api_key_id", "key_id"),
+    ("refused_requests", "api_key_id", "key_id"),
     ("usage_logs", "api_key_id", "key_id"),
 ];
 
 /// Columns that no file has, each with the reason. Row numbers of accounts and of rows with a
 /// public id are not there either.
-const COLUMNS_LEFT_OUT: [(&str, &str, &str); 27] = [
+const COLUMNS_LEFT_OUT: [(&str, &str, &str); 28] = [
     ("deposit_arrivals", "id", "the order, in which they stand"),
     ("deposit_arrivals", "tries", "how often a node has looked"),
     ("deposit_arrivals", "check_at", "when a node looks again"),
@@ -250,6 +251,7 @@ const COLUMNS_LEFT_OUT: [(&str, &str, &str); 27] = [
     ("log_in_steps", "token_hash", "a hash"),
     ("audit_log", "id", "the order, in which they stand"),
     ("outbox", "id", "the order, in which they stand"),
+    ("refused_requests", "id", "the order, in which they stand"),
     ("outbox", "reference", "that one occasion writes once; kind and params say which it is"),
     ("outbox", "is_bulk", "in which line the mail waits, by its kind"),
     ("outbox", "is_notice", "in which line the mail waits, by its kind"),

@@ -255,6 +255,10 @@ fn page(
         ArchivePart::Wallets => {
             each(archive::wallets_of(conn, id, number, PAGE)?, last_number, documents::wallet)
         }
+        ArchivePart::Refusals => {
+            let rows = archive::refusals_of(conn, id, number, PAGE)?;
+            each(rows, last_number, documents::refusal)
+        }
         ArchivePart::Deposits => {
             each(archive::deposits_of(conn, id, number, PAGE)?, last_number, documents::deposit)
         }

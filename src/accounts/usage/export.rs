@@ -13,6 +13,9 @@ use crate::domain::ids::AccountId;
 /// Rows in a piece.
 const PAGE: i64 = 500;
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// How an export is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -72,6 +75,7 @@ pub enum ExportError {
 pub struct Export {
     source: ExportPosition,
     format: Format,
+    has_mark: bool,
     is_begun: bool,
     is_done: bool,
     rows: u64,
@@ -87,7 +91,7 @@ impl Export {
     #[must_use]
     pub const fn of_usage(filter: UsageFilter, format: Format) -> Self {
         let source = ExportPosition::Usage { filter, after: None };
-        Self { source, format, is_begun: false, is_done: false, rows: 0 }
+        Self { source, format, has_mark: false, is_begun: false, is_done: false, rows: 0 }
     }
 
     /// All ledger entries of an account up to now.
@@ -99,7 +103,14 @@ impl Export {
         let newest = ledger_entries::page(conn, account_id, None, i64::MAX, 1)?;
         let last = newest.first().map_or(0, |entry| entry.id);
         let source = ExportPosition::Ledger { account_id, last, above: 0, balance: 0 };
-        Ok(Self { source, format, is_begun: false, is_done: false, rows: 0 })
+        Ok(Self { source, format, has_mark: false, is_begun: false, is_done: false, rows: 0 })
+    }
+
+    /// The same with a byte order mark before CSV, by which Excel knows UTF-8.
+    #[must_use]
+    pub const fn with_mark(mut self, has_mark: bool) -> Self {
+        self.has_mark = has_mark;
+        self
     }
 
     /// How it is written.
@@ -158,6 +169,11 @@ impl Export {
             }
         };
         self.rows = self.rows.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        let piece = if is_first && self.has_mark && self.format == Format::Csv {
+            [BYTE_ORDER_MARK, &piece].concat()
+        } else {
+            piece
+        };
         self.is_done = i64::try_from(count).unwrap_or(PAGE) < PAGE;
         Ok((!piece.is_empty()).then_some(piece))
     }

@@ -6,13 +6,14 @@ use diesel::sql_types::{BigInt, Text};
 use super::CopyError;
 
 /// Every table whose rows go along.
-pub const TABLES: [&str; 33] = [
+pub const TABLES: [&str; 34] = [
     "secret_checks",
     "accounts",
     "api_keys",
     "ledger_entries",
     "usage_logs",
     "usage_passes",
+    "refused_requests",
     "reservations",
     "wallets",
     "wallet_challenges",

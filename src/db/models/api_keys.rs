@@ -278,6 +278,11 @@ pub fn find(conn: &mut AnyConnection, public_id: &str) -> Result<Option<ApiKeyRo
     Ok(row)
 }
 
+/// The key of a row number.
+pub fn get(conn: &mut AnyConnection, id: ApiKeyId) -> Result<Option<ApiKeyRow>, DbError> {
+    Ok(api_keys::table.find(id).select(ApiKeyRow::as_select()).first(conn).optional()?)
+}
+
 /// When a key of each of these accounts was last used.
 pub fn last_used(
     conn: &mut AnyConnection,

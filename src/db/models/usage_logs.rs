@@ -11,6 +11,7 @@ use crate::db::{AnyConnection, DbError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, ApiKeyId};
 use crate::domain::money::NanoUsd;
+use crate::domain::request_result::RequestResult;
 
 /// Which rows of an account.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct UsageFilter {
     pub model: Option<String>,
     /// The key that asked.
     pub api_key_id: Option<ApiKeyId>,
+    /// What became of it.
+    pub result: Option<RequestResult>,
 }
 
 impl UsageFilter {
@@ -37,6 +40,7 @@ impl UsageFilter {
             to: UnixMillis::from_millis(i64::MAX),
             model: None,
             api_key_id: None,
+            result: None,
         }
     }
 
@@ -121,6 +125,9 @@ pub fn page(
     if let Some(key) = filter.api_key_id {
         query = query.filter(usage_logs::api_key_id.eq(key));
     }
+    if let Some(result) = filter.result {
+        query = query.filter(usage_logs::ending.eq_any(result.endings()));
+    }
     Ok(query.load(conn)?)
 }
 
@@ -151,6 +158,9 @@ pub fn following(
     }
     if let Some(key) = filter.api_key_id {
         query = query.filter(usage_logs::api_key_id.eq(key));
+    }
+    if let Some(result) = filter.result {
+        query = query.filter(usage_logs::ending.eq_any(result.endings()));
     }
     Ok(query.load(conn)?)
 }
@@ -267,6 +277,20 @@ pub fn sums_by_day(
         .bind::<BigInt, _>(most)
         .load(conn)?;
     Ok(sums)
+}
+
+/// What the rows have cost that a filter's account, key and time let pass.
+pub fn cost(conn: &mut AnyConnection, filter: &UsageFilter) -> Result<NanoUsd, DbError> {
+    let mut query = usage_logs::table
+        .filter(usage_logs::account_id.eq(filter.account_id))
+        .filter(usage_logs::created_at.ge(filter.from))
+        .filter(usage_logs::created_at.lt(filter.to))
+        .select(diesel::dsl::sql::<BigInt>("CAST(COALESCE(SUM(cost_nanousd), 0) AS BIGINT)"))
+        .into_boxed();
+    if let Some(key) = filter.api_key_id {
+        query = query.filter(usage_logs::api_key_id.eq(key));
+    }
+    Ok(query.first(conn)?)
 }
 
 /// What an account has spent within a while.

@@ -119,6 +119,12 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
             id.0
         ))
         .unwrap();
+        conn.batch_execute(&format!(
+            "INSERT INTO refused_requests (account_id, api_key_id, day, reason, requests)
+             SELECT account_id, id, 20779, 'balance', 3 FROM api_keys WHERE account_id = {}",
+            id.0
+        ))
+        .unwrap();
         // A node that lives, so that nobody recovers what it runs.
         let lease = "INSERT INTO nodes (id, lease_expires_at) VALUES ('nobody', 9000000000000)";
         conn.batch_execute(lease).unwrap();

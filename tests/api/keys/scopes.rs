@@ -17,6 +17,7 @@ use crate::support::sandbox::{body, body_with};
 
 const MODEL: &str = crate::support::sse::MODEL;
 const OWN: &[&str] = &["inference", "read"];
+const ANY: &[&str] = &["billing", "inference", "read"];
 const READ: &[&str] = &["read"];
 const READ_OR_BILLING: &[&str] = &["billing", "read"];
 const BILLING: &[&str] = &["billing"];
@@ -24,9 +25,11 @@ const BILLING: &[&str] = &["billing"];
 const SESSION: &[&str] = &[];
 
 /// What each operation takes of a key. Whoever adds an operation decides here as well.
-const OPERATIONS: [(&str, &[&str]); 37] = [
+const OPERATIONS: [(&str, &[&str]); 39] = [
     ("list_usage", OWN),
     ("get_usage_series", OWN),
+    ("list_refusals", OWN),
+    ("get_own_key", ANY),
     ("export_usage", OWN),
     ("get_usage", OWN),
     ("list_keys", OWN),

@@ -14,9 +14,10 @@ use crate::db::models::deposit_claims::ClaimRow;
 use crate::db::models::deposit_refunds::RefundRow;
 use crate::db::models::deposits::DepositRow;
 use crate::db::models::outbox::OutboxRow;
+use crate::db::models::refused_requests::RefusedRow;
 use crate::db::models::sessions::SessionRow;
 use crate::db::models::wallets::{ChallengeRow, EVERY_CHAIN, WalletRow};
-use crate::domain::clock::UnixMillis;
+use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::evm::to_hex;
 use crate::domain::money::NanoUsd;
 
@@ -52,6 +53,15 @@ pub(super) fn account(
         "wrong_codes_began_at": other.wrong_codes_began_at.map(moment),
         "wrong_codes_pardoned_at": other.wrong_codes_pardoned_at.map(moment),
         "credentials_epoch": other.credentials_epoch,
+    })
+}
+
+pub(super) fn refusal((row, key_id): &(RefusedRow, String)) -> Value {
+    json!({
+        "key_id": key_id,
+        "day": UtcDay::from_number(row.day).to_string(),
+        "reason": row.reason.as_str(),
+        "requests": row.requests,
     })
 }
 

@@ -19,6 +19,8 @@ pub enum ArchivePart {
     Usage,
     /// The passes of answers that took several.
     Passes,
+    /// Counts of refused requests.
+    Refusals,
     /// The ledger.
     Ledger,
     /// Wallets.
@@ -43,7 +45,7 @@ pub enum ArchivePart {
 
 impl ArchivePart {
     /// All of them, in the order in which they stand in an archive.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Account,
         Self::Sessions,
         Self::LogIns,
@@ -52,6 +54,7 @@ impl ArchivePart {
         Self::Running,
         Self::Usage,
         Self::Passes,
+        Self::Refusals,
         Self::Ledger,
         Self::Wallets,
         Self::Challenges,
@@ -122,6 +125,11 @@ impl ArchivePart {
                 "usage_passes.jsonl",
                 "usage_passes",
                 "Responses with several model runs, or with a free one: the usage of each run.",
+            ),
+            Self::Refusals => (
+                "refusals.jsonl",
+                "refused_requests",
+                "Requests that this service refused: how many by key, UTC day and reason.",
             ),
             Self::Ledger => ("ledger.csv", "ledger_entries", "All balance changes."),
             Self::Wallets => (

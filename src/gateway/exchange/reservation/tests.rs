@@ -41,6 +41,7 @@ fn books(folder: &std::path::Path) -> (Arc<AppContext>, Database, AccountId, Api
     let metrics = Arc::new(crate::metrics::Metrics::new().unwrap());
     let context = AppContext {
         holds: Arc::new(Holds::new(&settings.reservation)),
+        refusals: Arc::default(),
         ledger: LedgerHandle::start(&database, &clock, &metrics).0,
         settings: Arc::new(settings),
         database: database.clone(),

@@ -112,6 +112,8 @@ impl<'a> Person<'a> {
         self.must(200, "GET", "/api/v1/usage");
         self.must(200, "GET", &format!("/api/v1/usage/{usage}"));
         self.must(200, "GET", "/api/v1/usage/series");
+        self.must(200, "GET", "/api/v1/usage/refusals");
+        self.must(404, "GET", "/api/v1/key");
         self.must(200, "GET", "/api/v1/ledger");
         let mut faults = Vec::new();
         for path in ["/api/v1/usage/export", "/api/v1/ledger/export"] {

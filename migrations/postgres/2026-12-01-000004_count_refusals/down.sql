@@ -1,0 +1,2 @@
+DROP INDEX ledger_entries_besides_usage;
+DROP TABLE refused_requests;
