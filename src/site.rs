@@ -27,6 +27,7 @@ mod page_request;
 pub mod policies;
 mod preferences;
 mod qr;
+mod query_link;
 mod receipt;
 mod reset;
 mod return_to;
@@ -38,6 +39,7 @@ mod theme;
 mod unsubscribe;
 mod usage;
 mod wallets;
+mod zone;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 pub mod cube;
 mod document;
 pub mod export;
+pub mod month;
 pub mod refusals;
 pub mod statement;
 

@@ -1,31 +1,29 @@
-//! Bar charts of days, drawn here as SVG: where each bar lies, what stands at the axes, and the
-//! same figures as a table. Whole numbers only; colours and sizes of letters are the style sheet's,
-//! by classes.
+//! Bar charts over time, drawn here as SVG: where each bar lies, what stands at the axes, and the
+//! same figures as a table. A chart is as wide as its place and always as high: places across are
+//! parts of the width, places down are pixels, and letters keep their size. Whole numbers only;
+//! colours and sizes of letters are the style sheet's, by classes.
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
-
 use super::format::{GroupedCount, SignedDollars};
-use crate::domain::clock::UtcDay;
 use crate::domain::money::NanoUsd;
 
-/// Tenths of a unit of the picture, so that bars of ninety days have a width without fractions of
-/// binary numbers.
+/// Tenths of a pixel, down the picture.
 type Tenths = i64;
+/// Hundredths of a percent of the width.
+type Parts = i64;
 
-/// The area of the bars within the picture of 640 by 224.
-const LEFT: Tenths = 960;
-const TOP: Tenths = 120;
-const WIDTH: Tenths = 5_340;
-const HEIGHT: Tenths = 1_700;
+/// The area of the bars, which are as wide as the picture.
+const TOP: Tenths = 100;
+const HEIGHT: Tenths = 1_600;
+const WIDTH: Parts = 10_000;
 /// Series with a colour of their own. The rest is drawn as one.
 const COLOURS: usize = 6;
 /// What the rest is called.
 const REST: &str = "all others";
 /// Steps between the lines across.
 const STEPS_MAX: i64 = 4;
-/// Days that are written below the axis.
+/// Buckets that are named below the axis.
 const LABELS_MAX: usize = 6;
 
 /// What a chart counts.
@@ -33,8 +31,8 @@ const LABELS_MAX: usize = 6;
 pub(super) enum Unit {
     /// Nano-dollars.
     Usd,
-    /// Tokens.
     Tokens,
+    Requests,
 }
 
 impl Unit {
@@ -42,7 +40,7 @@ impl Unit {
     fn exact(self, value: i64) -> String {
         match self {
             Self::Usd => SignedDollars(NanoUsd::from_nanos(value)).to_string(),
-            Self::Tokens => GroupedCount(value).to_string(),
+            Self::Tokens | Self::Requests => GroupedCount(value).to_string(),
         }
     }
 
@@ -51,10 +49,10 @@ impl Unit {
     fn tick(self, value: i64, step: i64) -> String {
         match self {
             Self::Usd => self.exact(value),
-            Self::Tokens if value == 0 => "0".to_owned(),
-            Self::Tokens if step >= 1_000_000 => format!("{}M", GroupedCount(value / 1_000_000)),
-            Self::Tokens if step >= 1_000 => format!("{}k", GroupedCount(value / 1_000)),
-            Self::Tokens => GroupedCount(value).to_string(),
+            _ if value == 0 => "0".to_owned(),
+            _ if step >= 1_000_000 => format!("{}M", GroupedCount(value / 1_000_000)),
+            _ if step >= 1_000 => format!("{}k", GroupedCount(value / 1_000)),
+            _ => GroupedCount(value).to_string(),
         }
     }
 }
@@ -64,8 +62,19 @@ impl Unit {
 pub(super) struct ChartLine {
     /// A model, a key, or all of it; none of whatever has no line of its own.
     pub(super) name: Option<String>,
-    /// Nano-dollars or tokens for each day. What is below zero counts as nothing.
+    /// A value for each bucket. What is below zero counts as nothing.
     pub(super) values: Vec<i64>,
+}
+
+/// A day or an hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ChartBucket {
+    /// `22 Nov 2026`, `22 Nov, 14:00`.
+    pub(super) name: String,
+    /// `22 Nov`, `14:00`.
+    pub(super) short: String,
+    /// Where it leads.
+    pub(super) link: Option<String>,
 }
 
 /// A chart, laid out.
@@ -81,11 +90,13 @@ pub(super) struct Chart {
     pub(super) legend: Vec<LegendEntry>,
     /// Lines across.
     pub(super) ticks: Vec<Tick>,
-    /// Days with figures.
+    /// Parts of buckets.
     pub(super) bars: Vec<Bar>,
-    /// Days below the axis.
+    /// Whole buckets that have figures, for a pointer.
+    pub(super) hits: Vec<Hit>,
+    /// Buckets below the axis.
     pub(super) labels: Vec<Label>,
-    /// The same as a table; days without any figure are left out.
+    /// The same as a table; buckets without any figure are left out.
     pub(super) rows: Vec<ChartRow>,
     /// The last row of it.
     pub(super) totals: Vec<String>,
@@ -96,7 +107,6 @@ pub(super) struct Chart {
 /// One series in the legend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LegendEntry {
-    /// As the points have it.
     pub(super) name: String,
     /// Class of its colour.
     pub(super) class: &'static str,
@@ -106,93 +116,121 @@ pub(super) struct LegendEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tick {
     /// Place.
-    pub(super) y: SvgLength,
+    pub(super) y: Pixels,
     /// What it means.
     pub(super) text: String,
 }
 
-/// A day's part of one series.
+/// A bucket's part of one series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bar {
     /// Left edge.
-    pub(super) x: SvgLength,
+    pub(super) x: Percent,
     /// Upper edge.
-    pub(super) y: SvgLength,
+    pub(super) y: Pixels,
     /// Breadth.
-    pub(super) width: SvgLength,
+    pub(super) width: Percent,
     /// Height, always more than nothing.
-    pub(super) height: SvgLength,
+    pub(super) height: Pixels,
     /// Class of its colour.
     pub(super) class: &'static str,
+}
+
+/// The place of a whole bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hit {
+    /// Left edge.
+    pub(super) x: Percent,
+    /// Breadth.
+    pub(super) width: Percent,
+    /// Where it leads.
+    pub(super) link: Option<String>,
     /// What a pointer is told.
     pub(super) text: String,
 }
 
-/// A day below the axis.
+/// A bucket below the axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Label {
-    /// Middle of the day's bar.
-    pub(super) x: SvgLength,
+    /// Middle of the bucket.
+    pub(super) x: Percent,
     /// Such as `22 Nov`.
     pub(super) text: String,
     /// Whether a narrow screen does without it.
     pub(super) is_optional: bool,
 }
 
-/// A day in the table.
+/// A bucket in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ChartRow {
-    /// `2026-11-22`.
-    pub(super) day: String,
+    /// `22 Nov 2026`.
+    pub(super) name: String,
+    /// Where it leads.
+    pub(super) link: Option<String>,
     /// One for each series.
     pub(super) cells: Vec<String>,
     /// All of them.
     pub(super) total: String,
 }
 
-/// A length in the picture, written as a decimal number.
+/// A length down the picture, in pixels with one decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SvgLength(Tenths);
+pub(super) struct Pixels(Tenths);
 
-impl fmt::Display for SvgLength {
+impl fmt::Display for Pixels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, tenth) = (self.0.div_euclid(10), self.0.rem_euclid(10));
         if tenth == 0 { write!(f, "{whole}") } else { write!(f, "{whole}.{tenth}") }
     }
 }
 
+/// A part of the width, with two decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Percent(Parts);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = (self.0.div_euclid(100), self.0.rem_euclid(100));
+        if rest == 0 { write!(f, "{whole}%") } else { write!(f, "{whole}.{rest:02}%") }
+    }
+}
+
 impl Chart {
-    /// Lays out so many days from `first` on.
+    /// Lays out some buckets, with series in the order of their colours.
     pub(super) fn new(
         (id, title): (&'static str, &str),
         unit: Unit,
-        (first, length): (UtcDay, i64),
+        buckets: Vec<ChartBucket>,
         lines: Vec<ChartLine>,
     ) -> Self {
-        let table = ChartTable::new(first, length, lines);
-        let sums: Vec<i64> = table.days.iter().map(|(_, values)| sum(values)).collect();
+        let table = ChartTable::new(buckets, lines);
+        let sums: Vec<i64> = table.columns.iter().map(|(_, values)| sum(values)).collect();
         let step = step(sums.iter().copied().max().unwrap_or(0));
         let steps = sums.iter().map(|sum| steps(*sum, step)).max().unwrap_or(0).max(1);
         let top = step.saturating_mul(steps);
         let ticks = (0..=steps).map(|count| {
             let value = step.saturating_mul(count);
-            Tick { y: SvgLength(level(value, top)), text: unit.tick(value, step) }
+            Tick { y: Pixels(level(value, top)), text: unit.tick(value, step) }
         });
         let legend = table.names.iter().enumerate();
         let legend =
             legend.map(|(place, name)| LegendEntry { name: name.clone(), class: class(place) });
         let total = unit.exact(sum(&sums));
-        let last = first.plus(length.saturating_sub(1));
+        let name = |column: Option<&(ChartBucket, Vec<i64>)>| {
+            column.map(|(bucket, _)| bucket.name.clone()).unwrap_or_default()
+        };
+        let (first, last) = (name(table.columns.first()), name(table.columns.last()));
         Self {
             id,
             title: title.to_owned(),
             description: format!(
-                "Bar chart by day, {first} to {last}: {title}, {total} in total. The table below \
-                 has every figure."
+                "Bar chart from {first} to {last}: {title}, {total} in total. The table below has \
+                 every figure."
             ),
             legend: legend.collect(),
             ticks: ticks.collect(),
-            bars: bars(&table, unit, top),
+            bars: bars(&table, top),
+            hits: hits(&table, unit),
             labels: labels(&table),
             rows: rows(&table, unit),
             totals: table.sums().into_iter().map(|sum| unit.exact(sum)).collect(),
@@ -206,18 +244,16 @@ impl Chart {
     }
 }
 
-/// Every day, with a value for each series, in the order in which these are given: a name that is
-/// in two charts has the same colour in both.
+/// Every bucket, with a value for each series.
 struct ChartTable {
     names: Vec<String>,
-    days: Vec<(UtcDay, Vec<i64>)>,
+    columns: Vec<(ChartBucket, Vec<i64>)>,
 }
 
 impl ChartTable {
-    fn new(first: UtcDay, length: i64, lines: Vec<ChartLine>) -> Self {
-        let days = usize::try_from(length).unwrap_or(0);
+    fn new(buckets: Vec<ChartBucket>, lines: Vec<ChartLine>) -> Self {
         let positive = |values: Vec<i64>| -> Vec<i64> {
-            values.into_iter().take(days).map(|value| value.max(0)).collect()
+            values.into_iter().take(buckets.len()).map(|value| value.max(0)).collect()
         };
         let (with_name, mut rest): (Vec<ChartLine>, Vec<ChartLine>) =
             lines.into_iter().partition(|line| line.name.is_some());
@@ -229,97 +265,111 @@ impl ChartTable {
             rest.extend(others.into_iter().map(|(name, values)| ChartLine { name, values }));
         }
         let rest: Vec<Vec<i64>> = rest.into_iter().map(|line| positive(line.values)).collect();
-        let at = |values: &[i64], day: i64| {
-            usize::try_from(day).ok().and_then(|day| values.get(day)).copied().unwrap_or(0)
-        };
-        let of_day = |day: i64| {
-            let mut values: Vec<i64> = lines.iter().map(|(_, values)| at(values, day)).collect();
+        let at = |values: &[i64], place: usize| values.get(place).copied().unwrap_or(0);
+        let of_place = |place: usize| {
+            let mut values: Vec<i64> = lines.iter().map(|(_, values)| at(values, place)).collect();
             if !rest.is_empty() {
-                let rest: Vec<i64> = rest.iter().map(|values| at(values, day)).collect();
+                let rest: Vec<i64> = rest.iter().map(|values| at(values, place)).collect();
                 values.push(sum(&rest));
             }
-            (first.plus(day), values)
+            values
         };
-        let days = (0..length).map(of_day).collect();
-        let rest_name = (!rest.is_empty()).then(|| REST.to_owned());
-        let names = lines.into_iter().filter_map(|(name, _)| name).chain(rest_name).collect();
-        Self { names, days }
+        let columns = buckets.iter().enumerate();
+        let columns = columns.map(|(place, bucket)| (bucket.clone(), of_place(place))).collect();
+        let mut names: Vec<String> = lines.into_iter().filter_map(|(name, _)| name).collect();
+        if !rest.is_empty() {
+            names.push(REST.to_owned());
+        }
+        Self { names, columns }
     }
 
-    /// The sum of each series.
+    /// Of each series over all buckets.
     fn sums(&self) -> Vec<i64> {
-        let of_series = |index| {
-            let values = self.days.iter().filter_map(|(_, values)| values.get(index));
-            values.fold(0_i64, |sum, value| sum.saturating_add(*value))
+        let all = |place: usize| {
+            let values = self.columns.iter().filter_map(|(_, values)| values.get(place));
+            values.fold(0, |sum: i64, value| sum.saturating_add(*value))
         };
-        (0..self.names.len()).map(of_series).collect()
+        (0..self.names.len()).map(all).collect()
     }
 
-    /// Left edge and breadth of a day.
-    fn slot(&self, index: usize) -> (Tenths, Tenths) {
-        let count = i64::try_from(self.days.len()).unwrap_or(i64::MAX).max(1);
-        let edge = |index: usize| {
-            let index = i64::try_from(index).unwrap_or(i64::MAX);
-            LEFT.saturating_add(WIDTH.saturating_mul(index) / count)
-        };
-        let left = edge(index);
-        (left, edge(index.saturating_add(1)).saturating_sub(left))
+    /// Left edge and breadth of a bucket.
+    fn slot(&self, place: usize) -> (Parts, Parts) {
+        let count = i64::try_from(self.columns.len()).unwrap_or(1).max(1);
+        let place = i64::try_from(place).unwrap_or(0);
+        let left = WIDTH.saturating_mul(place) / count;
+        let right = WIDTH.saturating_mul(place.saturating_add(1)) / count;
+        (left, right.saturating_sub(left))
     }
 }
 
-/// The upright bars of each day, one series above the other.
-fn bars(table: &ChartTable, unit: Unit, top: i64) -> Vec<Bar> {
+fn bars(table: &ChartTable, top: i64) -> Vec<Bar> {
     let mut bars = Vec::new();
-    for (index, (day, values)) in table.days.iter().enumerate() {
-        let (left, breadth) = table.slot(index);
-        let gap = breadth / 5;
-        let bar = |name: &str, value, place, y: Tenths, height| Bar {
-            x: SvgLength(left.saturating_add(gap / 2)),
-            y: SvgLength(y),
-            width: SvgLength(breadth.saturating_sub(gap).max(1)),
-            height: SvgLength(height),
-            class: class(place),
-            text: format!("{day}, {name}: {}", unit.exact(value)),
+    for (place, (_, values)) in table.columns.iter().enumerate() {
+        let (left, slot) = table.slot(place);
+        let breadth = (slot.saturating_mul(3) / 4).max(1);
+        let (x, width) = (Percent(left.saturating_add(slot / 8)), Percent(breadth));
+        let (mut below, mut lower, mut drawn) = (0_i64, level(0, top), 0_i64);
+        let bar = |series, y, height| Bar {
+            x,
+            y: Pixels(y),
+            width,
+            height: Pixels(height),
+            class: class(series),
         };
-        let (mut below, mut lower) = (0_i64, level(0, top));
-        let mut drawn = 0;
-        for (place, (name, value)) in table.names.iter().zip(values).enumerate() {
+        for (series, value) in values.iter().enumerate() {
             below = below.saturating_add(*value);
             let upper = level(below, top);
             // What is too low to be seen is in the table, and its height is in the next one's.
             if *value > 0 && upper < lower {
                 let height = lower.saturating_sub(upper);
-                bars.push(bar(name, *value, place, upper, height));
+                bars.push(bar(series, upper, height));
                 (lower, drawn) = (upper, height.saturating_add(drawn));
             }
         }
-        // A day that cost something shows that it did.
+        // A bucket that has anything shows that it does.
         if below > 0 && drawn == 0 {
-            let floor = level(0, top).saturating_sub(10);
-            bars.push(bar("in all", below, 0, floor, 10));
+            bars.push(bar(0, level(0, top).saturating_sub(10), 10));
         }
     }
     bars
 }
 
+/// What the pointer finds at each bucket that has figures.
+fn hits(table: &ChartTable, unit: Unit) -> Vec<Hit> {
+    let used = table.columns.iter().enumerate().filter(|(_, (_, values))| sum(values) > 0);
+    let hit = |(place, (bucket, values)): (usize, &(ChartBucket, Vec<i64>))| {
+        let (left, slot) = table.slot(place);
+        let mut text = format!("{}: {}", bucket.name, unit.exact(sum(values)));
+        if table.names.len() > 1 {
+            let each = table.names.iter().zip(values).filter(|(_, value)| **value > 0);
+            for (name, value) in each {
+                text.push_str(&format!("\n{name}: {}", unit.exact(*value)));
+            }
+        }
+        Hit { x: Percent(left), width: Percent(slot), link: bucket.link.clone(), text }
+    };
+    used.map(hit).collect()
+}
+
 fn labels(table: &ChartTable) -> Vec<Label> {
-    let every = table.days.len().div_ceil(LABELS_MAX).max(1);
-    let days = table.days.iter().enumerate().step_by(every).enumerate();
-    let label = |(count, (index, (day, _))): (usize, (usize, &(UtcDay, Vec<i64>)))| {
-        let (left, breadth) = table.slot(index);
+    let every = table.columns.len().div_ceil(LABELS_MAX).max(1);
+    let some = table.columns.iter().enumerate().step_by(every).enumerate();
+    let label = |(count, (place, (bucket, _))): (usize, (usize, &(ChartBucket, Vec<i64>)))| {
+        let (left, slot) = table.slot(place);
         Label {
-            x: SvgLength(left.saturating_add(breadth / 2)),
-            text: short(*day),
+            x: Percent(left.saturating_add(slot / 2)),
+            text: bucket.short.clone(),
             is_optional: !count.is_multiple_of(2),
         }
     };
-    days.map(label).collect()
+    some.map(label).collect()
 }
 
 fn rows(table: &ChartTable, unit: Unit) -> Vec<ChartRow> {
-    let used = table.days.iter().filter(|(_, values)| sum(values) > 0);
-    let row = |(day, values): &(UtcDay, Vec<i64>)| ChartRow {
-        day: day.to_string(),
+    let used = table.columns.iter().filter(|(_, values)| sum(values) > 0);
+    let row = |(bucket, values): &(ChartBucket, Vec<i64>)| ChartRow {
+        name: bucket.name.clone(),
+        link: bucket.link.clone(),
         cells: values.iter().map(|value| unit.exact(*value)).collect(),
         total: unit.exact(sum(values)),
     };
@@ -349,12 +399,6 @@ fn step(most: i64) -> i64 {
 /// How many steps reach a value.
 fn steps(value: i64, step: i64) -> i64 {
     (value / step).saturating_add(i64::from(value % step > 0))
-}
-
-/// Such as `22 Nov`.
-fn short(day: UtcDay) -> String {
-    let moment = DateTime::<Utc>::from_timestamp_millis(day.begin().as_millis());
-    moment.unwrap_or_default().format("%-d %b").to_string()
 }
 
 /// How far down a value lies, with `top` at the upper edge.

@@ -9,11 +9,14 @@ use askama::Template;
 use super::format::GroupedCount;
 use super::layout::Frame;
 use super::page_error::PageError;
-use super::usage::Request;
+use super::usage::days;
+use super::usage::request_row::{Request, seconds};
+use super::zone::reader_zone;
 use super::{Site, page_request};
 use crate::accounts::usage::{self, Explanation};
 use crate::db::books::UsageRow;
 use crate::db::models::usage_logs::UsageOfKey;
+use crate::domain::clock::UtcDay;
 use crate::domain::receipt::{self, CostFactor, CostItem, PassReceipt, Receipt};
 use crate::domain::usage::{PassKind, Waiver};
 use crate::domain::usage_record::{Endpoint, Outcome};
@@ -22,12 +25,15 @@ use crate::domain::usage_record::{Endpoint, Outcome};
 #[template(path = "receipt.html")]
 struct ReceiptPage {
     frame: Frame,
+    zone: &'static str,
     request: Request,
     served_model: String,
     kind: &'static str,
     ending: &'static str,
     first_byte: String,
     latency: String,
+    /// `7 Oct 2026`
+    price_list: String,
     price_version: String,
     is_estimated: bool,
     itemised: Option<Itemised>,
@@ -76,7 +82,9 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let prices = Arc::clone(&site.settings().prices);
         let found = site.run(move |conn| usage::explained(conn, account_id, &id, &prices)).await?;
         let (found, explanation) = found.ok_or(PageError::NotFound)?;
-        visit.page(&page(visit.frame("Receipt"), &found, explanation))
+        let mut page = page(visit.frame("Receipt"), &found, explanation);
+        page.zone = reader_zone(visit.http).name();
+        visit.page(&page)
     })
     .await
 }
@@ -87,12 +95,14 @@ fn page(frame: Frame, found: &UsageOfKey, explanation: Explanation) -> ReceiptPa
     let is_stream = row.endpoint == Endpoint::MessagesStream;
     ReceiptPage {
         frame,
+        zone: "",
         request: Request::from(found),
         served_model: row.served_model.clone().unwrap_or_else(|| "not reported".to_owned()),
-        kind: if is_stream { "Stream" } else { "JSON" },
+        kind: if is_stream { "Stream" } else { "JSON response" },
         ending: words(row.ending),
-        first_byte: row.first_byte_ms.map_or_else(|| "no content".to_owned(), millis),
-        latency: millis(row.latency_ms),
+        first_byte: row.first_byte_ms.map_or_else(|| "No token came".to_owned(), seconds),
+        latency: seconds(row.latency_ms),
+        price_list: price_list(&row.price_version),
         price_version: row.price_version.clone(),
         is_estimated: row.is_estimated,
         unexplained,
@@ -193,8 +203,10 @@ fn counts(row: &UsageRow) -> Vec<(&'static str, GroupedCount)> {
     .collect()
 }
 
-fn millis(millis: i64) -> String {
-    format!("{} ms", GroupedCount(millis))
+/// The day that the name of a price list begins with; else the name itself.
+fn price_list(version: &str) -> String {
+    let day = version.get(..10).and_then(UtcDay::parse);
+    day.map_or_else(|| version.to_owned(), days::long_day)
 }
 
 /// How an exchange ended, for the person who pays for it.

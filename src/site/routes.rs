@@ -96,7 +96,8 @@ fn dashboard(table: &mut RouteTable) {
         .service(form("/deposits", deposits::list, deposits::claim))
         .service(action("/deposits/address", deposits::own_address::issue))
         .service(page("/deposits/{id}", deposits::show))
-        .service(page("/ledger", ledger::show));
+        .service(page("/ledger", ledger::show))
+        .service(page("/ledger/statement", ledger::statement::show));
 }
 
 /// A path with a page.

@@ -1,355 +1,333 @@
-//! `/usage`: what the account has used, as pictures of days and as a list of requests.
+//! `/usage`: what the account has used, as a chart, as totals and as a list of requests, all of the
+//! same selection. Days and hours are those of the reader's zone.
 
-use std::fmt::Write;
+mod choice;
+pub(super) mod days;
+pub(super) mod measure;
+pub(super) mod refused;
+pub(super) mod request_row;
+
+use std::sync::Arc;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::chart::{Chart, ChartLine, Unit};
-use super::fields::FormFields;
-use super::format::{GroupedCount, SignedDollars, TimeElement};
+use super::chart::Chart;
+use super::format::{Cents, GroupedCount};
 use super::layout::Frame;
 use super::page_error::PageError;
+use super::page_request::PageRequest;
 use super::select_option::SelectOption;
+use super::zone::reader_zone;
 use super::{Site, page_request};
-use crate::accounts::usage::{self, DAYS_MAX, LineOf, Series, Sums};
-use crate::db::models::api_keys::{self, ApiKeyRow};
-use crate::db::models::usage_logs::{SumsBy, UsageFilter, UsageOfKey};
-use crate::db::{AnyConnection, DbError};
-use crate::domain::clock::UtcDay;
+use crate::accounts::usage::cube::{self, Buckets, FoundId, UsageCube};
+use crate::accounts::usage::refusals::RefusalCounts;
+use crate::accounts::usage::{self, Sums, UsageRows};
+use crate::db::models::api_keys::ApiKeyRow;
+use crate::db::models::refused_requests::RefusedOfKey;
+use crate::db::models::usage_cube;
+use crate::db::models::usage_logs::{SumsBy, UsageFilter};
+use crate::db::{AnyConnection, DbError, transaction};
+use crate::domain::clock::DAY_MILLIS;
 use crate::domain::ids::AccountId;
+use crate::domain::reader_zone::{HOUR_MILLIS, ReaderZone};
+use crate::domain::request_result::RequestResult;
+use choice::{Order, UsageChoice};
+use measure::{Measure, SwitchLink};
+use refused::RefusedView;
+use request_row::{Request, result_title};
 
 /// Requests on a page.
 const PAGE: usize = 50;
-/// Days that are shown unless others are asked for.
-pub(super) const DAYS: i64 = 30;
+/// Requests that are put in the order of their cost: more have to be narrowed first.
+const SORTED_MAX: i64 = 100_000;
+/// Pages in the order of cost.
+const SORTED_PAGES: i64 = 200;
 
 #[derive(Template)]
 #[template(path = "usage.html")]
 struct UsageListPage {
     frame: Frame,
+    zone: &'static str,
     wanted: UsageChoice,
     refusal: Option<String>,
+    /// What became of a search by id.
+    search: Option<&'static str>,
+    searched: String,
+    span: String,
+    presets: Vec<choice::Preset>,
     models: Vec<SelectOption>,
     keys: Vec<SelectOption>,
-    series: Vec<SelectOption>,
-    cost: Chart,
-    tokens: Chart,
+    results: Vec<SelectOption>,
+    measures: Vec<SwitchLink>,
+    groups: Vec<SwitchLink>,
+    orders: Vec<SwitchLink>,
+    totals: Totals,
+    refused: Option<RefusedView>,
+    chart: Chart,
     requests: Vec<Request>,
-    /// The id of the last request here, if older ones follow.
-    next: Option<String>,
-    is_first: bool,
+    /// Why they are not in the order asked for.
+    is_unsorted: bool,
+    newest: Option<String>,
+    newer: Option<String>,
+    older: Option<String>,
 }
 
-/// One request in a list.
-pub(super) struct Request {
-    pub(super) id: String,
-    pub(super) at: TimeElement,
-    pub(super) model: String,
-    pub(super) key_id: String,
-    pub(super) key_name: String,
-    /// All that the model has read, cached or not.
-    pub(super) input: GroupedCount,
-    pub(super) output: GroupedCount,
-    pub(super) cost: SignedDollars,
-    pub(super) status: i32,
+/// The sums of the selection.
+struct Totals {
+    requests: GroupedCount,
+    input: GroupedCount,
+    cached: GroupedCount,
+    written: GroupedCount,
+    output: GroupedCount,
+    cost: Cents,
+    errors: GroupedCount,
+    /// `1.2 %`
+    error_rate: String,
 }
 
-impl From<&UsageOfKey> for Request {
-    fn from(UsageOfKey { row, key_id, key_name }: &UsageOfKey) -> Self {
-        let input = row
-            .input_tokens
-            .saturating_add(row.cache_write_5m_tokens)
-            .saturating_add(row.cache_write_1h_tokens)
-            .saturating_add(row.cache_read_tokens);
+impl Totals {
+    fn of(sums: &Sums) -> Self {
         Self {
-            id: row.id.clone(),
-            at: TimeElement(row.created_at),
-            model: row.requested_model.clone(),
-            key_id: key_id.clone(),
-            key_name: key_name.clone(),
-            input: GroupedCount(input),
-            output: GroupedCount(row.output_tokens),
-            cost: SignedDollars(row.cost_nanousd),
-            status: row.http_status,
+            requests: GroupedCount(sums.requests),
+            input: GroupedCount(sums.input_tokens),
+            cached: GroupedCount(sums.cache_read_tokens),
+            written: GroupedCount(sums.cache_write_tokens),
+            output: GroupedCount(sums.output_tokens),
+            cost: Cents(sums.cost),
+            errors: GroupedCount(sums.errors),
+            error_rate: rate(sums.errors, sums.requests),
         }
     }
 }
 
-/// What the query asks for.
-struct UsageChoice {
-    first: UtcDay,
-    /// Included.
-    last: UtcDay,
-    model: String,
-    key: String,
-    by: SumsBy,
-}
-
-impl UsageChoice {
-    /// What is asked for, and what of it cannot be.
-    fn read(query: &FormFields, today: UtcDay) -> (Self, Option<String>) {
-        let by = match query.word("by") {
-            "key" => SumsBy::Key,
-            "total" => SumsBy::Total,
-            _ => SumsBy::Model,
-        };
-        let mut wanted = Self {
-            first: today.plus(1_i64.saturating_sub(DAYS)),
-            last: today,
-            model: query.word("model").to_owned(),
-            key: query.word("key").to_owned(),
-            by,
-        };
-        let day = |name| match query.word(name) {
-            "" => Some(None),
-            text => UtcDay::parse(text).map(Some),
-        };
-        let (Some(first), Some(last)) = (day("from"), day("to")) else {
-            return (wanted, Some("Enter days in the form 2026-11-22.".to_owned()));
-        };
-        let last = last.unwrap_or(today);
-        let first = first.unwrap_or(last.plus(1_i64.saturating_sub(DAYS)));
-        let days = last.days_since(first).saturating_add(1);
-        if !(1..=DAYS_MAX).contains(&days) {
-            let words =
-                format!("Choose at most {DAYS_MAX} days; the last must not be before the first.");
-            return (wanted, Some(words));
-        }
-        (wanted.first, wanted.last) = (first, last);
-        (wanted, None)
+/// A part of a whole, such as `1.2 %`; what is more than nothing is never `0.0 %`.
+pub(super) fn rate(part: i64, whole: i64) -> String {
+    if whole <= 0 {
+        return "0 %".to_owned();
     }
-
-    const fn by(&self) -> &'static str {
-        match self.by {
-            SumsBy::Total => "total",
-            SumsBy::Model => "model",
-            SumsBy::Key => "key",
-        }
-    }
-
-    /// The page of it, behind a request.
-    fn link(&self, before: Option<&str>) -> String {
-        let mut link = QueryLink::new("/usage");
-        self.put(&mut link);
-        link.put("by", self.by());
-        link.put("before", before.unwrap_or_default());
-        link.0
-    }
-
-    /// The file of it.
-    fn export(&self, format: &str) -> String {
-        let mut link = QueryLink::new("/api/v1/usage/export");
-        link.put("format", format);
-        self.put(&mut link);
-        link.0
-    }
-
-    fn put(&self, link: &mut QueryLink) {
-        link.put("from", &self.first.to_string());
-        link.put("to", &self.last.to_string());
-        link.put("model", &self.model);
-        link.put("key", &self.key);
-    }
-
-    const fn length(&self) -> i64 {
-        self.last.days_since(self.first).saturating_add(1)
-    }
-
-    /// Whether the list leaves out what the charts show.
-    fn is_narrowed(&self) -> bool {
-        !self.model.is_empty() || !self.key.is_empty()
-    }
-
-    fn filter(&self, account_id: AccountId, key: Option<&ApiKeyRow>) -> UsageFilter {
-        UsageFilter {
-            account_id,
-            from: self.first.begin(),
-            to: self.last.plus(1).begin(),
-            model: (!self.model.is_empty()).then(|| self.model.clone()),
-            api_key_id: key.map(|key| key.id),
-            result: None,
-        }
+    let tenths = part.saturating_mul(1_000).saturating_add(whole / 2) / whole;
+    match tenths {
+        0 if part > 0 => "< 0.1 %".to_owned(),
+        0 => "0 %".to_owned(),
+        _ => format!("{}.{} %", tenths / 10, tenths % 10),
     }
 }
 
-/// A path with a query.
-struct QueryLink(String);
-
-impl QueryLink {
-    fn new(path: &str) -> Self {
-        Self(path.to_owned())
-    }
-
-    /// Adds a value, unless it is empty. What is no plain letter is encoded.
-    fn put(&mut self, name: &str, value: &str) {
-        if value.is_empty() {
-            return;
-        }
-        self.0.push(if self.0.contains('?') { '&' } else { '?' });
-        self.0.push_str(name);
-        self.0.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                self.0.push(char::from(byte));
-            } else {
-                // Writing into text does not fail.
-                write!(self.0, "%{byte:02X}").unwrap_or_default();
-            }
-        }
-    }
+/// Where in the list the page begins.
+#[derive(Clone)]
+enum Place {
+    Newest,
+    Before(String),
+    After(String),
+    /// In the order of cost.
+    Page(i64),
 }
 
+/// What is read for the page.
 struct UsageData {
     keys: Vec<ApiKeyRow>,
-    page: usage::UsageRows,
-    series: Series,
+    cube: UsageCube,
+    total: Sums,
+    refused: Option<Vec<RefusedOfKey>>,
+    page: UsageRows,
 }
 
 /// `GET /usage`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
         let account_id = visit.person()?.account_id();
-        let query = visit.query();
-        let (wanted, refusal) = UsageChoice::read(&query, site.now().day());
-        let before = Some(query.word("before").to_owned()).filter(|id| !id.is_empty());
-        let (is_first, key) = (before.is_none(), wanted.key.clone());
-        let (days, by) = ((wanted.first, wanted.last), wanted.by);
-        let filter = wanted.filter(account_id, None);
-        let read = move |conn: &mut AnyConnection| {
-            let keys = api_keys::of_account(conn, account_id)?;
-            let chosen = keys.iter().find(|row| row.public_id == key);
-            if chosen.is_none() && !key.is_empty() {
-                return Ok(None);
+        let (query, zone) = (visit.query(), reader_zone(visit.http));
+        let searched = query.word("find").to_owned();
+        let mut search = None;
+        if !searched.is_empty() {
+            match find(&site, account_id, searched.clone()).await? {
+                FoundId::One(id) => return visit.see_other(&format!("/usage/{id}"), None),
+                other => search = Some(search_words(&other)),
             }
-            let api_key_id = chosen.map(|row| row.id);
-            let filter = UsageFilter { api_key_id, ..filter };
-            let page = usage::page(conn, &filter, before.as_deref(), PAGE)?;
-            let series = usage::series(conn, (account_id, None), days, by)?;
-            Ok::<_, DbError>(page.zip(series).map(|(page, series)| UsageData {
-                keys,
-                page,
-                series,
-            }))
+        }
+        let (wanted, refusal) = UsageChoice::read(&query, zone.day(site.now()), zone);
+        let word = |name| Some(query.word(name).to_owned()).filter(|id| !id.is_empty());
+        let place = match (wanted.order, word("before"), word("after")) {
+            (Order::Cost, ..) => {
+                let page = query.word("page").parse::<i64>().unwrap_or(0);
+                Place::Page(page.clamp(0, SORTED_PAGES))
+            }
+            (Order::Time, Some(id), _) => Place::Before(id),
+            (Order::Time, None, Some(id)) => Place::After(id),
+            (Order::Time, None, None) => Place::Newest,
         };
-        let found = site.run_long(account_id, read).await?.ok_or(PageError::NotFound)?;
-        visit.page(&page(&site, visit.frame("Usage"), wanted, refusal, (found, is_first)))
+        let found = read(&site, account_id, (wanted.clone(), zone), place.clone()).await?;
+        let mut page = page(&site, visit, (wanted, zone), (found, place));
+        (page.refusal, page.search, page.searched) = (refusal, search, searched);
+        visit.page(&page)
     })
     .await
 }
 
+async fn find(site: &Site, account_id: AccountId, text: String) -> Result<FoundId, PageError> {
+    site.run(move |conn| cube::find_id(conn, account_id, &text)).await
+}
+
+const fn search_words(found: &FoundId) -> &'static str {
+    match found {
+        FoundId::Several => "Several requests begin like this. Enter more of the ID.",
+        FoundId::TooShort => "Enter the whole request ID, or at least its first 12 characters.",
+        FoundId::Nothing | FoundId::One(_) => "No request of this account has this ID.",
+    }
+}
+
+async fn read(
+    site: &Site,
+    account_id: AccountId,
+    (wanted, zone): (UsageChoice, ReaderZone),
+    place: Place,
+) -> Result<UsageData, PageError> {
+    let counts = Arc::clone(&site.parts.api.context.refusals);
+    let work = move |conn: &mut AnyConnection| {
+        transaction::snapshot(conn, |conn| {
+            gather(conn, account_id, &counts, (&wanted, zone), &place)
+        })
+    };
+    site.run_long(account_id, work).await?.ok_or(PageError::NotFound)
+}
+
+/// `None` where the query names what is not there.
+fn gather(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    counts: &RefusalCounts,
+    (wanted, zone): (&UsageChoice, ReaderZone),
+    place: &Place,
+) -> Result<Option<UsageData>, DbError> {
+    let keys = cube::keys(conn, account_id)?;
+    let chosen = keys.iter().find(|row| row.public_id == wanted.key);
+    if chosen.is_none() && !wanted.key.is_empty() {
+        return Ok(None);
+    }
+    let api_key_id = chosen.map(|row| row.id);
+    let filter = UsageFilter { api_key_id, ..wanted.filter(account_id) };
+    let millis = if wanted.is_hourly() { HOUR_MILLIS } else { DAY_MILLIS };
+    let cube = UsageCube::read(conn, &filter, zone, millis)?;
+    let total = cube.total(i64::MIN, i64::MAX);
+    // They have no model and no other result.
+    let has_refused = wanted.model.is_empty()
+        && wanted.result.is_none_or(|result| result == RequestResult::Refused);
+    let refused = has_refused
+        .then(|| counts.read(conn, (account_id, api_key_id), wanted.utc_days()))
+        .transpose()?;
+    let page = match place {
+        Place::Newest => usage::page(conn, &filter, None, PAGE)?,
+        Place::Before(id) => usage::page(conn, &filter, Some(id), PAGE)?,
+        Place::After(id) => usage::page_in_front(conn, &filter, id, PAGE)?,
+        Place::Page(_) if total.requests > SORTED_MAX => usage::page(conn, &filter, None, PAGE)?,
+        Place::Page(number) => Some(dearest(conn, &filter, *number)?),
+    };
+    Ok(page.map(|page| UsageData { keys, cube, total, refused, page }))
+}
+
+fn dearest(
+    conn: &mut AnyConnection,
+    filter: &UsageFilter,
+    number: i64,
+) -> Result<UsageRows, DbError> {
+    let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
+    let from = number.saturating_mul(limit);
+    let mut rows = usage_cube::dearest(conn, filter, (from, limit.saturating_add(1)))?;
+    let has_more = rows.len() > PAGE && number < SORTED_PAGES;
+    rows.truncate(PAGE);
+    Ok(UsageRows { rows, has_more })
+}
+
 fn page(
     site: &Site,
-    frame: Frame,
-    wanted: UsageChoice,
-    refusal: Option<String>,
-    (found, is_first): (UsageData, bool),
+    visit: &PageRequest<'_>,
+    (wanted, zone): (UsageChoice, ReaderZone),
+    (found, place): (UsageData, Place),
 ) -> UsageListPage {
     let priced = site.settings().prices.models().map(|model| model.id.as_str().to_owned());
     let models = SelectOption::list(priced.map(|id| (id.clone(), id)), &wanted.model);
     let keys = found.keys.iter().map(|key| (key.public_id.clone(), key.name.clone()));
-    let series = [("model", "Model"), ("key", "Key"), ("total", "Total")];
-    let series = series.map(|(value, text)| (value.to_owned(), text.to_owned()));
-    let span = (wanted.first, wanted.length());
+    let results = RequestResult::ALL
+        .map(|result| (result.as_str().to_owned(), result_title(result).to_owned()));
+    let filter = wanted.filter(AccountId(0));
+    let millis = if wanted.is_hourly() { HOUR_MILLIS } else { DAY_MILLIS };
+    let buckets = Buckets::of(zone, millis, (filter.from, filter.to));
+    let to_day = |day| Some(wanted.link_to_day(day));
+    let shown = (wanted.measure, wanted.by);
+    let chart = measure::chart(&found.cube, shown, buckets, &found.keys, to_day);
+    let is_unsorted = wanted.order == Order::Cost && found.total.requests > SORTED_MAX;
+    let (newest, newer, older) = neighbours(&wanted, &place, &found.page, is_unsorted);
+    let choose = |text, link, is_chosen| SwitchLink { text, link, is_chosen };
+    let measures = Measure::ALL.map(|measure| {
+        choose(measure.title(), wanted.link_to_measure(measure), measure == wanted.measure)
+    });
+    let groups = [(SumsBy::Model, "By model"), (SumsBy::Key, "By key"), (SumsBy::Total, "Total")];
+    let groups = groups.map(|(by, text)| choose(text, wanted.link_by(by), by == wanted.by));
+    let orders = [(Order::Time, "Newest first"), (Order::Cost, "Most expensive first")];
+    let orders = orders
+        .map(|(order, text)| choose(text, wanted.link_in_order(order), order == wanted.order));
     UsageListPage {
-        frame,
-        refusal,
+        frame: visit.frame("Usage"),
+        zone: zone.name(),
+        refusal: None,
+        search: None,
+        searched: String::new(),
+        span: days::span(wanted.first, wanted.last),
+        presets: wanted.presets(),
         models,
         keys: SelectOption::list(keys, &wanted.key),
-        series: SelectOption::list(series, wanted.by()),
-        cost: cost_chart(&found.series, span),
-        tokens: token_chart(&found.series, span),
-        next: found
-            .page
-            .rows
-            .last()
-            .filter(|_| found.page.has_more)
-            .map(|last| last.row.id.clone()),
+        results: SelectOption::list(results, wanted.result()),
+        measures: measures.into(),
+        groups: groups.into(),
+        orders: orders.into(),
+        totals: Totals::of(&found.total),
+        refused: found.refused.map(|counts| RefusedView::of(&counts)).filter(|one| one.total > 0),
+        chart,
         requests: found.page.rows.iter().map(Request::from).collect(),
-        is_first,
+        is_unsorted,
+        newest,
+        newer,
+        older,
         wanted,
     }
 }
 
-/// What the days of a series have cost.
-pub(super) fn cost_chart(series: &Series, span: (UtcDay, i64)) -> Chart {
-    let lines = lines(series, |sums| sums.cost.as_nanos());
-    Chart::new(("cost", "Cost"), Unit::Usd, span, lines)
-}
-
-/// The tokens of the days of a series, of every kind.
-pub(super) fn token_chart(series: &Series, span: (UtcDay, i64)) -> Chart {
-    let all = |sums: &Sums| {
-        sums.input_tokens
-            .saturating_add(sums.output_tokens)
-            .saturating_add(sums.cache_write_tokens)
-            .saturating_add(sums.cache_read_tokens)
-    };
-    Chart::new(("tokens", "Tokens"), Unit::Tokens, span, lines(series, all))
-}
-
-fn lines(series: &Series, value: impl Fn(&Sums) -> i64) -> Vec<ChartLine> {
-    let line = |line: &usage::SeriesLine| ChartLine {
-        name: match &line.of {
-            LineOf::Total => Some("all".to_owned()),
-            LineOf::Model(id) => Some(id.clone()),
-            LineOf::Key { name, .. } => Some(name.clone()),
-            LineOf::Other => None,
-        },
-        values: line.days.iter().map(&value).collect(),
-    };
-    series.lines.iter().map(line).collect()
+/// Links to the newest page, to the one in front, and to the one behind.
+fn neighbours(
+    wanted: &UsageChoice,
+    place: &Place,
+    page: &UsageRows,
+    is_unsorted: bool,
+) -> (Option<String>, Option<String>, Option<String>) {
+    let first = page.rows.first().map(|row| wanted.link_to_page("after", &row.row.id));
+    let last = page.rows.last().map(|row| wanted.link_to_page("before", &row.row.id));
+    match place {
+        Place::Page(_) if is_unsorted => (None, None, None),
+        Place::Page(number) => {
+            let at = |number: i64| wanted.link_to_page("page", &number.to_string());
+            let newest = (*number > 0).then(|| wanted.link());
+            let newer = (*number > 0).then(|| at(number.saturating_sub(1)));
+            let older = page.has_more.then(|| at(number.saturating_add(1)));
+            (newest, newer, older)
+        }
+        Place::Newest => (None, None, last.filter(|_| page.has_more)),
+        Place::Before(_) => (Some(wanted.link()), first, last.filter(|_| page.has_more)),
+        Place::After(_) => (Some(wanted.link()), first.filter(|_| page.has_more), last),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(query: &str) -> (String, Option<String>) {
-        let today = UtcDay::parse("2026-11-22").unwrap();
-        let (wanted, refusal) = UsageChoice::read(&FormFields::parse(query).unwrap(), today);
-        (format!("{} {} {}", wanted.first, wanted.last, wanted.by()), refusal)
-    }
-
     #[test]
-    fn links_say_the_same_again() {
-        let today = UtcDay::parse("2026-11-22").unwrap();
-        let query = "from=2026-11-01&to=2026-11-02&model=a%26b+c&key=key_1&by=key";
-        let (wanted, _) = UsageChoice::read(&FormFields::parse(query).unwrap(), today);
-        let link = wanted.link(Some("req_1"));
-        assert_eq!(
-            link,
-            "/usage?from=2026-11-01&to=2026-11-02&model=a%26b%20c&key=key_1&by=key&before=req_1"
-        );
-        let again =
-            UsageChoice::read(&FormFields::parse(link.split_once('?').unwrap().1).unwrap(), today);
-        assert_eq!(again.0.link(None), wanted.link(None));
-        let file = UsageChoice::read(&FormFields::parse("").unwrap(), today).0.export("csv");
-        assert_eq!(file, "/api/v1/usage/export?format=csv&from=2026-10-24&to=2026-11-22");
-    }
-
-    #[test]
-    fn days_are_those_asked_for_or_the_last_thirty() {
-        let days = |query| {
-            let (days, refusal) = read(query);
-            assert_eq!(refusal, None, "{query}");
-            days
-        };
-        assert_eq!(days(""), "2026-10-24 2026-11-22 model");
-        assert_eq!(days("from=&to=&by=key"), "2026-10-24 2026-11-22 key");
-        assert_eq!(days("to=2026-11-01"), "2026-10-03 2026-11-01 model");
-        assert_eq!(days("from=2026-11-22&to=2026-11-22&by=total"), "2026-11-22 2026-11-22 total");
-        for query in [
-            "from=soon",
-            "to=2026-13-01",
-            "from=2026-11-23",
-            "from=2020-01-01",
-            "from=2026-11-02&to=2026-11-01",
-        ] {
-            let (days, refusal) = read(query);
-            assert_eq!(days, "2026-10-24 2026-11-22 model", "{query}");
-            assert!(refusal.is_some(), "{query}");
-        }
+    fn a_rate_is_never_nothing_where_there_is_something() {
+        assert_eq!(rate(0, 0), "0 %");
+        assert_eq!(rate(0, 10), "0 %");
+        assert_eq!(rate(1, 100_000), "< 0.1 %");
+        assert_eq!(rate(12, 1_000), "1.2 %");
+        assert_eq!(rate(7, 7), "100.0 %");
     }
 }

@@ -3,6 +3,7 @@
 
 mod export;
 mod receipts;
+mod refused;
 
 use diesel::prelude::*;
 use serde_json::{Value, json};

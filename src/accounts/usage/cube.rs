@@ -58,7 +58,13 @@ impl UsageCube {
         zone: ReaderZone,
         bucket_millis: i64,
     ) -> Result<Self, DbError> {
-        Ok(Self { rows: usage_cube::sums(conn, filter, zone, bucket_millis)? })
+        Ok(Self::of(usage_cube::sums(conn, filter, zone, bucket_millis)?))
+    }
+
+    /// A cube of these sums.
+    #[must_use]
+    pub const fn of(rows: Vec<CubeRow>) -> Self {
+        Self { rows }
     }
 
     /// The sums of some buckets.

@@ -51,23 +51,32 @@ pub fn page(
     before: Option<i64>,
     limit: usize,
 ) -> Result<StatementPage, DbError> {
-    transaction::snapshot(conn, |conn| {
-        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let below = before.unwrap_or(i64::MAX);
-        let mut rows = ledger_entries::page(conn, account_id, kind, below, wanted)?;
-        let has_more = rows.len() > limit;
-        rows.truncate(limit);
-        let mut balance = match rows.first() {
-            Some(newest) if kind.is_none() => Some(balance_after(conn, account_id, newest.id)?),
-            _ => None,
-        };
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in &rows {
-            entries.push(document(row, balance));
-            balance = balance.map(|nanos| nanos.saturating_sub(row.amount_nanousd.as_nanos()));
-        }
-        Ok(StatementPage { entries, has_more })
-    })
+    transaction::snapshot(conn, |conn| page_within(conn, account_id, kind, before, limit))
+}
+
+/// The same within a snapshot of the caller's.
+pub fn page_within(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    kind: Option<EntryKind>,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<StatementPage, DbError> {
+    let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let below = before.unwrap_or(i64::MAX);
+    let mut rows = ledger_entries::page(conn, account_id, kind, below, wanted)?;
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let mut balance = match rows.first() {
+        Some(newest) if kind.is_none() => Some(balance_after(conn, account_id, newest.id)?),
+        _ => None,
+    };
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        entries.push(document(row, balance));
+        balance = balance.map(|nanos| nanos.saturating_sub(row.amount_nanousd.as_nanos()));
+    }
+    Ok(StatementPage { entries, has_more })
 }
 
 /// What the account came to by an entry: what it comes to now, without the entries since.

@@ -59,7 +59,7 @@ pub fn sums(
     zone: ReaderZone,
     bucket_millis: i64,
 ) -> Result<Vec<CubeRow>, DbError> {
-    let local = local_time(zone, (filter.from, filter.to));
+    let local = local_time("created_at", zone, (filter.from, filter.to));
     let errors = word_list(RequestResult::ALL.into_iter().filter(|result| result.is_error()));
     // All that is written into the text is a number or a word of ours.
     let only = filter.result.map_or_else(String::new, |result| {
@@ -89,14 +89,14 @@ pub fn sums(
     Ok(rows)
 }
 
-/// `created_at` as the zone's clocks show it, in SQL.
-pub(super) fn local_time(zone: ReaderZone, span: (UnixMillis, UnixMillis)) -> String {
+/// A column of moments as the zone's clocks show them, in SQL.
+pub(super) fn local_time(column: &str, zone: ReaderZone, span: (UnixMillis, UnixMillis)) -> String {
     let spans = zone.spans(span);
-    let mut text = "created_at + CASE".to_owned();
+    let mut text = format!("{column} + CASE");
     for of in &spans {
         let (until, offset) = (of.until.as_millis(), of.offset_millis);
         // Writing into text does not fail.
-        write!(text, " WHEN created_at < {until} THEN {offset}").unwrap_or_default();
+        write!(text, " WHEN {column} < {until} THEN {offset}").unwrap_or_default();
     }
     text.push_str(" ELSE 0 END");
     text

@@ -17,7 +17,12 @@ fn line(name: &str, values: &[i64]) -> ChartLine {
 }
 
 fn chart(unit: Unit, length: i64, lines: Vec<ChartLine>) -> Chart {
-    Chart::new(("cost", "Cost"), unit, (UtcDay::parse("2026-11-01").unwrap(), length), lines)
+    let bucket = |day| ChartBucket {
+        name: format!("{day} Nov 2026"),
+        short: format!("{day} Nov"),
+        link: (day % 2 == 0).then(|| format!("/usage?day={day}&x")),
+    };
+    Chart::new(("cost", "Cost"), unit, (1..=length).map(bucket).collect(), lines)
 }
 
 #[test]
@@ -40,15 +45,17 @@ fn bars_of_a_day_stand_on_each_other_and_end_where_the_axis_says() {
     let chart = chart(Unit::Tokens, 2, vec![line("large", &[3, 2]), line("small", &[1, 0])]);
     let bars: Vec<_> =
         chart.bars.iter().map(|bar| (bar.class, bar.x.0, bar.y.0, bar.height.0)).collect();
-    // Four steps of 1 in 170: each is 42.5 high. The axis is at 182.
+    // Four steps of 1 in 160 pixels: each is 40 high. The axis is at 170. A bar has three quarters
+    // of its half of the width.
     assert_eq!(
         bars,
-        [("series-1", 1227, 545, 1275), ("series-2", 1227, 120, 425), ("series-1", 3897, 970, 850),]
+        [("series-1", 625, 500, 1200), ("series-2", 625, 100, 400), ("series-1", 5625, 900, 800)]
     );
-    assert_eq!(chart.ticks.last().map(|tick| (tick.y.0, tick.text.as_str())), Some((120, "4")));
+    assert_eq!(chart.ticks.last().map(|tick| (tick.y.0, tick.text.as_str())), Some((100, "4")));
     let names: Vec<_> = chart.legend.iter().map(|key| (key.class, key.name.as_str())).collect();
     assert_eq!(names, [("series-1", "large"), ("series-2", "small")]);
-    assert_eq!(chart.bars[1].text, "2026-11-01, small: 1");
+    assert_eq!(chart.hits[0].text, "1 Nov 2026: 4\nlarge: 3\nsmall: 1");
+    assert_eq!(chart.hits[1].text, "2 Nov 2026: 2\nlarge: 2");
     assert_eq!(chart.rows[0].cells, ["3", "1"]);
     assert_eq!((chart.totals, chart.total), (vec!["5".into(), "1".into()], "6".into()));
 }
@@ -100,7 +107,7 @@ fn the_picture_has_words_a_table_and_no_style_of_its_own() {
     let page = Page { chart }.render().unwrap();
     assert!(page.contains("role=\"img\" aria-labelledby=\"cost-title cost-desc\""), "{page}");
     assert!(page.contains("<title id=\"cost-title\">Cost</title>"), "{page}");
-    assert!(page.contains("<th scope=\"row\">2026-11-22</th>"), "{page}");
+    assert!(page.contains("<a href=\"/usage?day=22&#38;x\">22 Nov 2026</a>"), "{page}");
     assert!(page.contains("$0.000000005"), "{page}");
     assert!(!page.contains("<script") && !page.contains("style="), "{page}");
     assert!(page.contains("&#60;script&#62;"), "{page}");
@@ -118,7 +125,7 @@ proptest! {
         let lines = values.iter().map(|values| line("x", values));
         let chart = chart(Unit::Usd, length, lines.collect());
         for bar in &chart.bars {
-            prop_assert!(bar.x.0 >= LEFT && bar.x.0 + bar.width.0 <= LEFT + WIDTH);
+            prop_assert!(bar.x.0 >= 0 && bar.x.0 + bar.width.0 <= WIDTH);
             prop_assert!(bar.y.0 >= TOP && bar.height.0 > 0 && bar.width.0 > 0);
             prop_assert!(bar.y.0 + bar.height.0 <= TOP + HEIGHT);
         }

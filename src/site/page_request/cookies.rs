@@ -1,6 +1,6 @@
-//! The cookies of this site, and there are four: a session, what a stranger's forms follow from, a
-//! log-in that waits for its second factor, and a note for the next page. None of them is for
-//! scripts, for other sites, or for telling people apart who are not logged in.
+//! The cookies that this server sets, and there are four: a session, what a stranger's forms follow
+//! from, a log-in that waits for its second factor, and a note for the next page. (A fifth has the
+//! reader's zone and is set by a script: `zone`.) None of the four is for scripts, for other sites, or for telling people apart who are not logged in.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
