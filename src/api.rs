@@ -206,6 +206,7 @@ fn endpoints() -> Endpoints {
         .session(keys::create, keys::__path_create)
         .key(OWN, keys::show, keys::__path_show)
         .session(keys::change, keys::__path_change)
+        .session(keys::rotation::rotate, keys::rotation::__path_rotate)
         .session(keys::revoke, keys::__path_revoke)
         .key(ANY, own_key::show, own_key::__path_show)
         .tag("usage")

@@ -16,6 +16,7 @@ pub mod evm;
 pub mod ids;
 pub mod journal_event;
 pub mod key_limits;
+pub mod key_overlap;
 pub mod key_scopes;
 pub mod mail;
 pub mod messages_request;

@@ -1,21 +1,28 @@
-//! Keys as their owner handles them: made, limited, listed, taken back. A key belongs to one
+//! Keys as their owner handles them: made, limited, paused, rotated, listed, taken back. A key belongs to one
 //! account for its life, and whoever else names it is told that there is none.
 //!
 //! After a change, the node's [`ApiKeyCache`] has to forget the key, so that it counts at once.
 
 mod api_key_cache;
 pub mod leaked_keys;
+pub mod sealed_key;
+
+use serde_json::json;
 
 use super::identity::AuthError;
+use super::identity::people;
 use super::identity::sessions::LiveSession;
 use crate::db::models::accounts;
+use crate::db::models::api_keys::rotation::{self, NewSecret};
 use crate::db::models::api_keys::{self, ApiKeyRow};
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::{AccountId, NoRandomness, public_id};
 use crate::domain::key_limits::KeyLimits;
+use crate::domain::key_overlap::KeyOverlap;
 use crate::domain::key_scopes::{NoScope, Scopes};
+use crate::domain::mail::{KeyIssued, MailKind};
 use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::is_plain;
 use crate::domain::price_list::PriceList;
@@ -55,6 +62,9 @@ pub enum KeyError {
     /// A moment that has passed.
     #[error("the expiry of a key must be in the future")]
     Past,
+    /// A word that names no overlap.
+    #[error("the overlap of a rotation is one of now, 1h, 24h and 7d")]
+    Overlap,
     /// The account has as many keys as it may have.
     #[error("an account can have at most {0} keys; revoke one first")]
     TooMany(u32),
@@ -107,6 +117,21 @@ impl KeyActor {
             Self::Person(session) => Ok(session.hold(conn)?),
         }
     }
+
+    /// Tells the owner of a key that somebody who is logged in has made. What the operator does is
+    /// in the audit log.
+    fn notify(
+        &self,
+        conn: &mut AnyConnection,
+        issued: KeyIssued,
+        now: UnixMillis,
+    ) -> Result<(), KeyError> {
+        let Self::Person(session) = self else { return Ok(()) };
+        let id = session.account_id();
+        let Some(account) = accounts::get(conn, id)? else { return Ok(()) };
+        let to = (Some(id), account.email.as_str());
+        Ok(people::send(conn, MailKind::KeyIssued, to, json!(issued), now)?)
+    }
 }
 
 /// A key to be made. Models may go by any name of theirs.
@@ -145,6 +170,8 @@ pub struct KeyChange {
     pub max_streams: Option<Option<u32>>,
     /// From when on it is refused.
     pub expires_at: Option<Option<UnixMillis>>,
+    /// Whether its owner has paused it.
+    pub is_paused: Option<bool>,
 }
 
 /// A key that was just made: the only time that it is known in clear.
@@ -174,8 +201,16 @@ pub fn issue(
         if api_keys::count_unrevoked(conn, account_id)? >= i64::from(most) {
             return Err(KeyError::TooMany(most));
         }
-        api_keys::create(conn, account_id, &id, (&new.name, &limits), &key.hash(), now)?;
+        let secret = (&key.hash(), key.hint());
+        api_keys::create(conn, account_id, &id, (&new.name, &limits), secret, now)?;
         let row = api_keys::find(conn, &id)?.ok_or(KeyError::NotFound)?;
+        let issued = KeyIssued {
+            key_name: row.name.clone(),
+            hint: key.hint(),
+            is_rotated: false,
+            previous_expires_at: None,
+        };
+        by.notify(conn, issued, now)?;
         Ok(IssuedKey { key, row })
     })
 }
@@ -238,8 +273,58 @@ pub fn change_within(
     if change.expires_at.is_some() {
         check_end(&limits, now)?;
     }
-    api_keys::change(conn, row.id, name, &limits)?;
+    let paused_at = match change.is_paused {
+        Some(true) => row.paused_at.or(Some(now)),
+        Some(false) => None,
+        None => row.paused_at,
+    };
+    api_keys::change(conn, row.id, (name, &limits), paused_at)?;
     show(conn, account_id, public_id)
+}
+
+/// Gives a key of the account another secret. It stays the same key: name, scopes, limits and what
+/// it has spent are those of both secrets, and the one before works until the overlap is over.
+///
+/// # Errors
+/// [`KeyError::NotFound`], [`KeyError::Revoked`], [`KeyError::Person`] or [`KeyError::Db`].
+pub fn rotate(
+    conn: &mut AnyConnection,
+    by: &KeyActor,
+    public_id: &str,
+    overlap: KeyOverlap,
+    now: UnixMillis,
+) -> Result<IssuedKey, KeyError> {
+    transaction::write(conn, |conn| rotate_within(conn, by, public_id, overlap, now))
+}
+
+/// The same within a write transaction of the caller's, who has more to write that belongs to it.
+///
+/// # Errors
+/// As [`rotate`]; the transaction must then be given up.
+pub fn rotate_within(
+    conn: &mut AnyConnection,
+    by: &KeyActor,
+    public_id: &str,
+    overlap: KeyOverlap,
+    now: UnixMillis,
+) -> Result<IssuedKey, KeyError> {
+    by.hold(conn)?;
+    let row = show(conn, by.account_id(), public_id)?;
+    if row.revoked_at.is_some() {
+        return Err(KeyError::Revoked);
+    }
+    let key = PlainApiKey::random()?;
+    let previous_expires_at = overlap.ends_at(now);
+    let secret = NewSecret { hash: key.hash(), hint: key.hint(), previous_expires_at };
+    rotation::rotate(conn, public_id, &secret, now)?;
+    let issued = KeyIssued {
+        key_name: row.name,
+        hint: secret.hint,
+        is_rotated: true,
+        previous_expires_at: previous_expires_at.map(UnixMillis::as_millis),
+    };
+    by.notify(conn, issued, now)?;
+    Ok(IssuedKey { key, row: show(conn, by.account_id(), public_id)? })
 }
 
 /// Takes a key of the account back, for good. Exchanges that run go on to their end.

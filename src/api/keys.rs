@@ -2,6 +2,8 @@
 //! itself alone; only a person makes and changes them. A key is in clear in one answer, the one
 //! that made it.
 
+pub(super) mod rotation;
+
 use std::sync::Arc;
 
 use actix_web::web::{Data, Path};
@@ -30,13 +32,18 @@ pub struct Key {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// `paused`: it has reached a budget. `expired` and `revoked` keys are refused.
+    /// What tells it from other keys: `sluice_…` and its last four characters. Null for keys from
+    /// before hints.
+    #[schema(example = "sluice_…mpqN")]
+    pub hint: Option<String>,
+    /// `paused`: its owner has paused it, or a budget is used up. Requests of `paused`, `expired` and
+    /// `revoked` keys are refused.
     #[schema(schema_with = states)]
     pub state: &'static str,
-    /// The budget it has reached.
-    #[schema(schema_with = budgets)]
+    /// The budget that is used up; or `owner`.
+    #[schema(schema_with = pauses)]
     pub paused_by: Option<&'static str>,
-    /// When a paused key resumes automatically; null if it needs a higher budget.
+    /// When a paused key resumes automatically; null if its owner must act.
     pub resumes_at: Option<Moment>,
     /// Its scopes.
     #[schema(schema_with = scopes)]
@@ -63,6 +70,12 @@ pub struct Key {
     pub last_used_at: Option<Moment>,
     /// When it was revoked.
     pub revoked_at: Option<Moment>,
+    /// When it was last rotated.
+    pub rotated_at: Option<Moment>,
+    /// The hint of the secret before, as long as that still works.
+    pub previous_hint: Option<String>,
+    /// Until when the secret before still works.
+    pub previous_expires_at: Option<Moment>,
 }
 
 /// A new key.
@@ -143,12 +156,14 @@ pub(super) struct ChangedKey {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Moment>)]
     expires_at: Option<Option<Moment>>,
+    /// Whether it is paused: requests are refused until it is resumed. Null leaves it unchanged.
+    paused: Option<bool>,
 }
 
 impl Fields for ChangedKey {
     const FIELDS: &'static str = "any of name (text), scopes, models (lists of text), \
         monthly_budget, total_budget (dollars as text), requests_per_minute, max_streams \
-        (numbers), expires_at (RFC 3339); null takes a limit away";
+        (numbers), expires_at (RFC 3339), paused (true or false); null takes a limit away";
 }
 
 /// A field that is there, null or not.
@@ -175,8 +190,8 @@ fn states() -> Object {
     word_of(["active", "paused", "expired", "revoked"], None)
 }
 
-fn budgets() -> Object {
-    word_or_null(["monthly_budget", "total_budget"])
+fn pauses() -> Object {
+    word_or_null(["monthly_budget", "total_budget", "owner"])
 }
 
 /// Lists keys.
@@ -255,9 +270,9 @@ pub(super) async fn show(
 
 /// Changes a key.
 ///
-/// Changes name, scopes and limits, but not the amounts spent. Changes apply at once on the server
-/// that handles this call, and within seconds on all others. Budgets and expiry apply at once
-/// everywhere.
+/// Changes name, scopes and limits, but not the amounts spent, and pauses or resumes the key.
+/// Changes apply at once on the server that handles this call, and within seconds on all others.
+/// Budgets, expiry and a pause apply at once everywhere.
 #[utoipa::path(
     patch, path = "/api/v1/keys/{id}", operation_id = "change_key",
     params(("id" = String, Path, description = "A key (`key_…`).")),
@@ -313,6 +328,7 @@ impl Key {
     #[must_use]
     pub fn of(row: &ApiKeyRow, now: UnixMillis) -> Self {
         let (limits, spending, state) = (row.limits(), row.spending(), row.state(now));
+        let overlap_ends_at = row.overlap_ends_at(now);
         let (paused_by, resumes_at) = match state {
             KeyState::Paused(period) => {
                 let name = match period {
@@ -322,11 +338,13 @@ impl Key {
                 let until = Some(pause_end(period, now)).filter(|until| *until != FOR_GOOD);
                 (Some(name), until.map(Moment))
             }
+            KeyState::PausedByOwner => (Some("owner"), None),
             _ => (None, None),
         };
         Self {
             id: row.public_id.clone(),
             name: row.name.clone(),
+            hint: row.hint.clone(),
             state: state.as_str(),
             paused_by,
             resumes_at,
@@ -342,6 +360,9 @@ impl Key {
             created_at: Moment(row.created_at),
             last_used_at: row.last_used_at.map(Moment),
             revoked_at: row.revoked_at.map(Moment),
+            rotated_at: row.rotated_at.map(Moment),
+            previous_hint: overlap_ends_at.and_then(|_| row.previous_hint.clone()),
+            previous_expires_at: overlap_ends_at.map(Moment),
         }
     }
 }
@@ -374,6 +395,7 @@ impl ChangedKey {
             requests_per_minute: self.requests_per_minute,
             max_streams: self.max_streams,
             expires_at: self.expires_at.map(|given| given.map(|moment| moment.0)),
+            is_paused: self.paused,
         })
     }
 }

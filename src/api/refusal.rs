@@ -329,6 +329,7 @@ const fn key_code(error: &KeyError) -> (u16, &'static str) {
         KeyError::Budget => (422, "invalid_budget"),
         KeyError::Zero => (422, "invalid_limit"),
         KeyError::Past => (422, "expires_in_the_past"),
+        KeyError::Overlap => (422, "invalid_overlap"),
         KeyError::TooMany(_) => (409, "too_many_keys"),
         KeyError::Revoked => (409, "key_revoked"),
         KeyError::NotFound => (404, "not_found"),

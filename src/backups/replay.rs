@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use super::BackupError;
 use super::journal::JournalLine;
 use crate::accounts::deletion::erasure;
+use crate::db::models::api_keys::rotation::{self, NewSecret};
 use crate::db::models::{
     accounts, api_keys, credentials, credentials_epoch, deposit_addresses, tombstones, wallets,
 };
 use crate::db::{AnyConnection, DbError, backup_copy, closing, transaction};
 use crate::domain::account_status::AccountStatus;
+use crate::domain::api_key::ApiKeyHash;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::journal_event::{ChangedCredential, JournalEvent};
@@ -88,6 +90,21 @@ fn redo(
     Ok(())
 }
 
+/// Gives a key the secret that it had from then on; whether it had another.
+fn rotate(
+    conn: &mut AnyConnection,
+    key: &str,
+    secret: &NewSecret,
+    at: UnixMillis,
+) -> Result<bool, DbError> {
+    let row = api_keys::find(conn, key)?;
+    let is_behind = row.is_some_and(|row| row.rotated_at.is_none_or(|known| known < at));
+    if is_behind {
+        rotation::rotate(conn, key, secret, at)?;
+    }
+    Ok(is_behind)
+}
+
 /// What was changed, if something was.
 fn apply(
     conn: &mut AnyConnection,
@@ -99,6 +116,15 @@ fn apply(
         JournalEvent::KeyRevoked { key } => {
             let revoked = api_keys::revoke(conn, key, line.at)? == Some(true);
             revoked.then_some("keys revoked")
+        }
+        JournalEvent::KeyRotated { key, hash, hint, previous_expires_at, rotated_at } => {
+            let secret = NewSecret {
+                hash: ApiKeyHash::from_bytes(hash.0),
+                hint: hint.clone(),
+                previous_expires_at: previous_expires_at.map(UnixMillis::from_millis),
+            };
+            let at = UnixMillis::from_millis(*rotated_at);
+            rotate(conn, key, &secret, at)?.then_some("keys rotated")
         }
         JournalEvent::AccountSuspended { account } => {
             let set = accounts::set_status(conn, *account, AccountStatus::Suspended)?;

@@ -1,8 +1,9 @@
 //! `sluice key …`
 
+mod limits;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -10,16 +11,15 @@ use serde_json::{Value, json};
 use super::account::wanted;
 use super::{CliError, CommandContext, Output};
 use crate::accounts::keys::leaked_keys::{self, LeakedKey};
-use crate::accounts::keys::{self, KeyActor, KeyChange, KeyError, NewKey};
+use crate::accounts::keys::{self, IssuedKey, KeyActor, KeyChange, KeyError, NewKey};
 use crate::db::models::accounts;
 use crate::db::models::api_keys::{self, ApiKeyRow};
 use crate::db::models::audit::{self, Decision};
 use crate::db::{AnyConnection, DbError, transaction};
-use crate::domain::clock::{UnixMillis, UtcDay};
-use crate::domain::key_limits::{KeyLimits, KeyState};
-use crate::domain::key_scopes::{NoScope, Scopes};
+use crate::domain::clock::UnixMillis;
+use crate::domain::key_limits::KeyState;
 use crate::domain::mail::BudgetPeriod;
-use crate::domain::money::NanoUsd;
+use limits::{LimitArgs, OverlapArgument, limits_line};
 
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {
@@ -55,6 +55,27 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Pause a key: its requests are refused, on every node, until it is resumed.
+    Pause {
+        /// The key's id, `key_…`.
+        key: String,
+    },
+    /// Resume a paused key.
+    Resume {
+        /// The key's id, `key_…`.
+        key: String,
+    },
+    /// Give a key a new secret. It is printed once. Name, scopes, limits and budgets stay.
+    Rotate {
+        /// The key's id, `key_…`.
+        key: String,
+        /// When the secret so far stops working: now, 1h, 24h or 7d from now.
+        #[arg(long, value_name = "WHEN", default_value = "24h")]
+        overlap: OverlapArgument,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Revoke a key permanently. Its next request fails, on every node.
     Revoke(RevokeArgs),
 }
@@ -77,110 +98,6 @@ pub(super) struct RevokeArgs {
     json: bool,
 }
 
-/// What a key may do.
-#[derive(Args, Clone)]
-pub(super) struct LimitArgs {
-    /// Scopes, comma-separated: inference (send requests to models, and read its own usage and
-    /// limits), read (read the account's data), billing (make deposits). Default for a new key:
-    /// inference.
-    #[arg(long, value_name = "SCOPES")]
-    scopes: Option<ScopeList>,
-    /// Models that it may use, comma-separated, or "none" for no such limit.
-    #[arg(long, value_name = "MODELS")]
-    models: Option<LimitArgument<Models>>,
-    /// Most that it may cost in a calendar month (UTC), in dollars, or "none".
-    #[arg(long, value_name = "USD")]
-    monthly_budget: Option<LimitArgument<NanoUsd>>,
-    /// Most that it may cost in total, in dollars, or "none".
-    #[arg(long, value_name = "USD")]
-    total_budget: Option<LimitArgument<NanoUsd>>,
-    /// Requests per minute, or "none" for the account's limit only.
-    #[arg(long, value_name = "COUNT")]
-    requests_per_minute: Option<LimitArgument<u32>>,
-    /// Requests open at once, or "none" for the account's limit only.
-    #[arg(long, value_name = "COUNT")]
-    max_streams: Option<LimitArgument<u32>>,
-    /// When it expires: at the start of a day (UTC) such as 2027-01-31, at an RFC 3339 time, or
-    /// "none".
-    #[arg(long, value_name = "WHEN")]
-    expires_at: Option<LimitArgument<TimeArgument>>,
-}
-
-/// A value, or none.
-#[derive(Clone)]
-struct LimitArgument<T>(Option<T>);
-
-impl<T: FromStr> FromStr for LimitArgument<T> {
-    type Err = T::Err;
-
-    fn from_str(text: &str) -> Result<Self, T::Err> {
-        if text == "none" { Ok(Self(None)) } else { text.parse().map(|value| Self(Some(value))) }
-    }
-}
-
-#[derive(Clone)]
-struct Models(Vec<String>);
-
-impl FromStr for Models {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.split(',').map(|name| name.trim().to_owned()).collect()))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct ScopeList(Scopes);
-
-impl FromStr for ScopeList {
-    type Err = NoScope;
-
-    fn from_str(text: &str) -> Result<Self, NoScope> {
-        Scopes::named(text.split(',').map(str::trim)).map(Self)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct TimeArgument(UnixMillis);
-
-impl FromStr for TimeArgument {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let moment = UtcDay::parse(text).map(UtcDay::begin);
-        let moment = moment.or_else(|| UnixMillis::parse_rfc3339(text));
-        moment.map(Self).ok_or("neither a day, 2027-01-31, nor a time, 2027-01-31T12:00:00Z")
-    }
-}
-
-impl LimitArgs {
-    fn change(self) -> KeyChange {
-        KeyChange {
-            name: None,
-            scopes: self.scopes.map(|list| list.0),
-            models: self.models.map(|setting| setting.0.map(|models| models.0)),
-            monthly_budget: self.monthly_budget.map(|setting| setting.0),
-            total_budget: self.total_budget.map(|setting| setting.0),
-            requests_per_minute: self.requests_per_minute.map(|setting| setting.0),
-            max_streams: self.max_streams.map(|setting| setting.0),
-            expires_at: self.expires_at.map(|setting| setting.0.map(|moment| moment.0)),
-        }
-    }
-
-    fn limits(self) -> KeyLimits {
-        let change = self.change();
-        KeyLimits {
-            scopes: change.scopes.unwrap_or_default(),
-            models: change.models.flatten(),
-            monthly_budget: change.monthly_budget.flatten(),
-            total_budget: change.total_budget.flatten(),
-            requests_per_minute: change.requests_per_minute.flatten(),
-            max_streams: change.max_streams.flatten(),
-            expires_at: change.expires_at.flatten(),
-        }
-    }
-}
-
 pub(super) fn run(
     command: &KeyCommand,
     desk: &CommandContext,
@@ -196,17 +113,7 @@ pub(super) fn run(
             let issued = desk.with(|conn| {
                 keys::issue(conn, &KeyActor::Operator(account.id), &new, rules, now)
             })?;
-            let key = issued.key.reveal();
-            if *json {
-                let mut shown = document(&issued.row, now);
-                if let Some(fields) = shown.as_object_mut() {
-                    fields.insert("key".to_owned(), json!(key));
-                }
-                output.json(&shown)?;
-            } else {
-                output.line(&format!("id: {}\n\n{key}\n", issued.row.public_id))?;
-                output.line("Keep it safe: it is not stored and cannot be shown again.")?;
-            }
+            show_issued(&issued, *json, now, output)?;
         }
         KeyCommand::List { account, json } => {
             let account = wanted(desk, account)?;
@@ -214,21 +121,74 @@ pub(super) fn run(
             show(&keys, *json, now, output)?;
         }
         KeyCommand::Limit { key, limits, json } => {
-            let change = limits.clone().change();
-            let limit = |conn: &mut AnyConnection| {
-                let row = api_keys::find(conn, key)?.ok_or(KeyError::NotFound)?;
-                let id = row.account_id;
-                let changed =
-                    keys::change_within(conn, &KeyActor::Operator(id), key, &change, prices, now)?;
-                audit::write(conn, &Decision::of_key("key_limited", id, key), now)?;
-                Ok::<_, KeyError>(changed)
-            };
-            let changed = desk.with(|conn| transaction::write(conn, limit))?;
+            let changed = change(desk, key, &limits.clone().change(), "key_limited")?;
             show(&[changed], *json, now, output)?;
+        }
+        KeyCommand::Pause { key } => {
+            let paused = KeyChange { is_paused: Some(true), ..KeyChange::default() };
+            change(desk, key, &paused, "key_paused")?;
+            output.line(&format!("{key} is paused"))?;
+        }
+        KeyCommand::Resume { key } => {
+            let resumed = KeyChange { is_paused: Some(false), ..KeyChange::default() };
+            change(desk, key, &resumed, "key_resumed")?;
+            output.line(&format!("{key} is resumed"))?;
+        }
+        KeyCommand::Rotate { key, overlap, json } => {
+            let rotate = |conn: &mut AnyConnection| {
+                let id = api_keys::find(conn, key)?.ok_or(KeyError::NotFound)?.account_id;
+                let issued =
+                    keys::rotate_within(conn, &KeyActor::Operator(id), key, overlap.0, now)?;
+                audit::write(conn, &Decision::of_key("key_rotated", id, key), now)?;
+                Ok::<_, KeyError>(issued)
+            };
+            let issued = desk.with(|conn| transaction::write(conn, rotate))?;
+            show_issued(&issued, *json, now, output)?;
         }
         KeyCommand::Revoke(args) => revoke(args, desk, output)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Changes a key and writes that down.
+fn change(
+    desk: &CommandContext,
+    key: &str,
+    change: &KeyChange,
+    decision: &'static str,
+) -> Result<ApiKeyRow, CliError> {
+    let (prices, now) = (&desk.settings.prices, desk.clock.now());
+    let change = |conn: &mut AnyConnection| {
+        let id = api_keys::find(conn, key)?.ok_or(KeyError::NotFound)?.account_id;
+        let changed = keys::change_within(conn, &KeyActor::Operator(id), key, change, prices, now)?;
+        audit::write(conn, &Decision::of_key(decision, id, key), now)?;
+        Ok::<_, KeyError>(changed)
+    };
+    desk.with(|conn| transaction::write(conn, change))
+}
+
+/// A key in clear, the one time that it is known.
+fn show_issued(
+    issued: &IssuedKey,
+    json: bool,
+    now: UnixMillis,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let key = issued.key.reveal();
+    if json {
+        let mut shown = document(&issued.row, now);
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("key".to_owned(), json!(key));
+        }
+        output.json(&shown)?;
+        return Ok(());
+    }
+    output.line(&format!("id: {}\n\n{key}\n", issued.row.public_id))?;
+    output.line("Keep it safe: it is not stored and cannot be shown again.")?;
+    if let Some(at) = issued.row.overlap_ends_at(now) {
+        output.line(&format!("The secret before works until {}.", at.to_rfc3339_secs()))?;
+    }
+    Ok(())
 }
 
 fn revoke(args: &RevokeArgs, desk: &CommandContext, output: &mut Output) -> Result<(), CliError> {
@@ -253,7 +213,7 @@ fn revoke(args: &RevokeArgs, desk: &CommandContext, output: &mut Output) -> Resu
     })?;
     let keys = desk.with(|conn| {
         if args.dry_run {
-            leaked_keys::known(conn, &hashes)
+            leaked_keys::known(conn, &hashes, now)
         } else {
             leaked_keys::revoke(conn, &hashes, now)
         }
@@ -308,7 +268,8 @@ fn show(
         output.json(&keys.iter().map(|key| document(key, now)).collect())?;
         return Ok(());
     }
-    let header = ["key", "name", "state", "scopes", "limits", "spent USD", "last used", "created"];
+    let header =
+        ["key", "name", "hint", "state", "scopes", "limits", "spent USD", "last used", "created"];
     output.table(&header, keys.iter().map(|key| row(key, now)))?;
     Ok(())
 }
@@ -319,6 +280,7 @@ fn document(key: &ApiKeyRow, now: UnixMillis) -> Value {
     json!({
         "id": key.public_id,
         "name": key.name,
+        "hint": key.hint,
         "state": key.state(now).as_str(),
         "scopes": limits.scopes.names().collect::<Vec<_>>(),
         "models": limits.models,
@@ -332,6 +294,8 @@ fn document(key: &ApiKeyRow, now: UnixMillis) -> Value {
         "last_used_at": key.last_used_at.map(moment),
         "created_at": moment(key.created_at),
         "revoked_at": key.revoked_at.map(moment),
+        "rotated_at": key.rotated_at.map(moment),
+        "previous_expires_at": key.overlap_ends_at(now).map(moment),
     })
 }
 
@@ -340,6 +304,7 @@ fn row(key: &ApiKeyRow, now: UnixMillis) -> Vec<String> {
     let state = match key.state(now) {
         KeyState::Paused(BudgetPeriod::Month) => "paused (monthly budget)".to_owned(),
         KeyState::Paused(BudgetPeriod::Total) => "paused (total budget)".to_owned(),
+        KeyState::PausedByOwner => "paused (by its owner)".to_owned(),
         KeyState::Revoked => {
             key.revoked_at.map_or_else(String::new, |at| format!("revoked {}", moment(at)))
         }
@@ -348,6 +313,7 @@ fn row(key: &ApiKeyRow, now: UnixMillis) -> Vec<String> {
     vec![
         key.public_id.clone(),
         key.name.clone(),
+        key.hint.clone().unwrap_or_else(|| "-".to_owned()),
         state,
         key.limits().scopes.to_string(),
         limits_line(&key.limits()),
@@ -355,17 +321,4 @@ fn row(key: &ApiKeyRow, now: UnixMillis) -> Vec<String> {
         key.last_used_at.map_or_else(|| "-".to_owned(), moment),
         moment(key.created_at),
     ]
-}
-
-fn limits_line(limits: &KeyLimits) -> String {
-    let parts = [
-        limits.models.as_ref().map(|models| models.join(" ")),
-        limits.monthly_budget.map(|budget| format!("{budget} USD per month")),
-        limits.total_budget.map(|budget| format!("{budget} USD in total")),
-        limits.requests_per_minute.map(|count| format!("{count} requests per minute")),
-        limits.max_streams.map(|count| format!("{count} at once")),
-        limits.expires_at.map(|at| format!("until {}", at.to_rfc3339_secs())),
-    ];
-    let line = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    if line.is_empty() { "-".to_owned() } else { line }
 }

@@ -48,6 +48,8 @@ pub struct OtherColumns {
     pub deposit_notified_at: Option<UnixMillis>,
     /// The same of one that is held or was undone.
     pub deposit_trouble_notified_at: Option<UnixMillis>,
+    /// When a password was set by a link that nobody has logged in with yet.
+    pub log_in_expected_at: Option<UnixMillis>,
     /// When a request was charged for the first time.
     pub first_charged_at: Option<UnixMillis>,
     /// Wrong codes of the second factor in the window that began at the next moment.

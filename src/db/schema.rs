@@ -40,6 +40,7 @@ diesel::table! {
         low_balance_notified_at -> Nullable<BigInt>,
         deposit_notified_at -> Nullable<BigInt>,
         deposit_trouble_notified_at -> Nullable<BigInt>,
+        log_in_expected_at -> Nullable<BigInt>,
     }
 }
 
@@ -65,6 +66,12 @@ diesel::table! {
         paused_until -> Nullable<BigInt>,
         scopes -> Text,
         pause_notified_at -> Nullable<BigInt>,
+        hint -> Nullable<Text>,
+        paused_at -> Nullable<BigInt>,
+        rotated_at -> Nullable<BigInt>,
+        previous_hash -> Nullable<Binary>,
+        previous_hint -> Nullable<Text>,
+        previous_expires_at -> Nullable<BigInt>,
     }
 }
 

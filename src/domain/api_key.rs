@@ -16,6 +16,8 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// 62⁴³ > 2²⁵⁶.
 const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
+/// Characters of its end that a hint shows.
+const HINT_CHARS: usize = 4;
 /// Characters of every key.
 pub const LENGTH: usize = PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
 
@@ -66,6 +68,15 @@ impl PlainApiKey {
         ApiKeyHash(Sha256::digest(self.0.expose_secret().as_bytes()).into())
     }
 
+    /// What tells it from its owner's other keys, `sluice_…mpqN`: of the checksum's end, which lets
+    /// nobody guess the rest.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let text = self.0.expose_secret();
+        let end = text.get(LENGTH.saturating_sub(HINT_CHARS)..).unwrap_or_default();
+        format!("{PREFIX}\u{2026}{end}")
+    }
+
     /// The key itself, for the one time it is shown.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -111,6 +122,7 @@ mod tests {
         let key = PlainApiKey::random().unwrap();
         let text = key.reveal().to_owned();
         assert_eq!(text.len(), 56);
+        assert_eq!(key.hint(), format!("sluice_\u{2026}{}", &text[52..]));
         assert!(PlainApiKey::parse(&text).is_some_and(|again| again.hash() == key.hash()));
         for at in 0..text.len() {
             let mut changed = text.clone().into_bytes();

@@ -16,6 +16,19 @@ pub enum JournalEvent {
         /// The key.
         key: String,
     },
+    /// A key got another secret.
+    KeyRotated {
+        /// The key.
+        key: String,
+        /// The SHA-256 of that secret, which is random.
+        hash: HashText,
+        /// What tells it from others.
+        hint: String,
+        /// Until when the one before goes on working, in milliseconds; at once, if it does not.
+        previous_expires_at: Option<i64>,
+        /// When, in milliseconds.
+        rotated_at: i64,
+    },
     /// An account was erased.
     AccountErased {
         /// Its number, which nothing else has any more.
@@ -154,6 +167,13 @@ mod tests {
     fn an_event_reads_back_from_what_is_written() {
         let events = [
             JournalEvent::KeyRevoked { key: "key_1".to_owned() },
+            JournalEvent::KeyRotated {
+                key: "key_1".to_owned(),
+                hash: HashText([7; 32]),
+                hint: "sluice_\u{2026}mpqN".to_owned(),
+                previous_expires_at: Some(1),
+                rotated_at: 0,
+            },
             JournalEvent::AccountErased { account: AccountId(7) },
             JournalEvent::CredentialsChanged {
                 account: AccountId(7),

@@ -5,7 +5,7 @@ use super::key_scopes::Scopes;
 use super::mail::BudgetPeriod;
 use super::money::{MoneyError, NanoUsd};
 
-/// A key that its total budget has stopped stays so until its limits change.
+/// What a total budget refuses it refuses until the key's limits change.
 pub const FOR_GOOD: UnixMillis = UnixMillis::from_millis(i64::MAX);
 
 /// What a key may do. `None` is no limit of the key's own.
@@ -59,7 +59,7 @@ pub struct KeySpending {
     pub month: CalendarMonth,
     /// In that month.
     pub month_spent: NanoUsd,
-    /// A budget has stopped it, until then.
+    /// A budget has refused a request until then, or is used up: its owner was told.
     pub paused_until: Option<UnixMillis>,
 }
 
@@ -131,9 +131,18 @@ impl KeySpending {
             limits.budget(period).is_some_and(|budget| self.spent_in(period, now) >= budget)
         })
     }
+
+    /// The budget that was too small for a request, though something is left of it.
+    #[must_use]
+    pub fn runs_short(&self, limits: &KeyLimits, now: UnixMillis) -> Option<BudgetPeriod> {
+        let until = self.paused_until.filter(|until| *until > now)?;
+        let period = if until == FOR_GOOD { BudgetPeriod::Total } else { BudgetPeriod::Month };
+        let budget = limits.budget(period)?;
+        (self.spent_in(period, now) < budget).then_some(period)
+    }
 }
 
-/// The moment until which a budget that is used up stops its key.
+/// The moment until which a budget refuses what it has refused once.
 #[must_use]
 pub fn pause_end(period: BudgetPeriod, now: UnixMillis) -> UnixMillis {
     match period {
@@ -147,7 +156,9 @@ pub fn pause_end(period: BudgetPeriod, now: UnixMillis) -> UnixMillis {
 pub enum KeyState {
     /// It may ask.
     Active,
-    /// A budget has stopped it.
+    /// Its owner has stopped it, until they resume it.
+    PausedByOwner,
+    /// A budget of it is used up.
     Paused(BudgetPeriod),
     /// Its time is over.
     Expired,
@@ -161,7 +172,7 @@ impl KeyState {
     pub fn of(
         limits: &KeyLimits,
         spending: &KeySpending,
-        is_revoked: bool,
+        (is_revoked, is_paused): (bool, bool),
         now: UnixMillis,
     ) -> Self {
         if is_revoked {
@@ -170,11 +181,10 @@ impl KeyState {
         if limits.is_expired(now) {
             return Self::Expired;
         }
-        let noted = spending
-            .paused_until
-            .filter(|until| *until > now)
-            .map(|until| if until == FOR_GOOD { BudgetPeriod::Total } else { BudgetPeriod::Month });
-        spending.used_up(limits, now).or(noted).map_or(Self::Active, Self::Paused)
+        if is_paused {
+            return Self::PausedByOwner;
+        }
+        spending.used_up(limits, now).map_or(Self::Active, Self::Paused)
     }
 
     /// Its name.
@@ -182,7 +192,7 @@ impl KeyState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
-            Self::Paused(_) => "paused",
+            Self::Paused(_) | Self::PausedByOwner => "paused",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
         }
@@ -230,8 +240,11 @@ mod tests {
         };
         let mut key = spending(100, 100);
         assert_eq!(key.used_up(&limits, NOON), Some(BudgetPeriod::Month));
-        assert_eq!(KeyState::of(&limits, &key, false, NOON), KeyState::Paused(BudgetPeriod::Month));
-        assert_eq!(KeyState::of(&limits, &key, false, DECEMBER), KeyState::Active);
+        assert_eq!(
+            KeyState::of(&limits, &key, (false, false), NOON),
+            KeyState::Paused(BudgetPeriod::Month)
+        );
+        assert_eq!(KeyState::of(&limits, &key, (false, false), DECEMBER), KeyState::Active);
         let refused = key.exhausted(&limits, nanos(0), nanos(51), DECEMBER).unwrap().unwrap();
         assert_eq!((refused.period, refused.left), (BudgetPeriod::Total, nanos(50)));
         key.add(nanos(50), DECEMBER).unwrap();
@@ -243,20 +256,26 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_ends_with_its_month_or_never() {
+    fn a_key_is_paused_when_nothing_is_left_and_runs_short_before() {
         let limits = KeyLimits { monthly_budget: Some(nanos(100)), ..KeyLimits::default() };
-        let mut key = spending(90, 90);
+        let mut key = spending(99, 99);
         key.paused_until = Some(pause_end(BudgetPeriod::Month, NOON));
         assert_eq!(key.paused_until, Some(DECEMBER));
-        let state = |key: &KeySpending, now| KeyState::of(&limits, key, false, now);
+        let state = |key: &KeySpending, now| KeyState::of(&limits, key, (false, false), now);
+        // A smaller request is still let through.
+        assert_eq!(state(&key, NOON), KeyState::Active);
+        assert_eq!(key.runs_short(&limits, NOON), Some(BudgetPeriod::Month));
+        assert_eq!(key.runs_short(&limits, DECEMBER), None);
+        key.add(nanos(1), NOON).unwrap();
         assert_eq!(state(&key, NOON), KeyState::Paused(BudgetPeriod::Month));
-        assert_eq!(state(&key, DECEMBER), KeyState::Active);
-        key.paused_until = Some(pause_end(BudgetPeriod::Total, NOON));
-        assert_eq!(state(&key, DECEMBER), KeyState::Paused(BudgetPeriod::Total));
+        assert_eq!(
+            (key.runs_short(&limits, NOON), state(&key, DECEMBER)),
+            (None, KeyState::Active)
+        );
     }
 
     #[test]
-    fn revoked_and_expired_come_before_paused() {
+    fn revoked_and_expired_come_before_paused_and_its_owner_before_a_budget() {
         let limits = KeyLimits {
             total_budget: Some(nanos(0)),
             expires_at: Some(DECEMBER),
@@ -264,9 +283,15 @@ mod tests {
             ..KeyLimits::default()
         };
         let key = spending(0, 0);
-        assert_eq!(KeyState::of(&limits, &key, true, DECEMBER), KeyState::Revoked);
-        assert_eq!(KeyState::of(&limits, &key, false, DECEMBER), KeyState::Expired);
-        assert_eq!(KeyState::of(&limits, &key, false, NOON), KeyState::Paused(BudgetPeriod::Total));
+        assert_eq!(KeyState::of(&limits, &key, (true, false), DECEMBER), KeyState::Revoked);
+        assert_eq!(KeyState::of(&limits, &key, (false, false), DECEMBER), KeyState::Expired);
+        assert_eq!(
+            KeyState::of(&limits, &key, (false, false), NOON),
+            KeyState::Paused(BudgetPeriod::Total)
+        );
+        let by_owner = KeyState::of(&limits, &key, (false, true), NOON);
+        assert_eq!((by_owner, by_owner.as_str()), (KeyState::PausedByOwner, "paused"));
+        assert_eq!(KeyState::of(&limits, &key, (false, true), DECEMBER), KeyState::Expired);
         assert!(limits.allows("m") && !limits.allows("n") && KeyLimits::default().allows("n"));
     }
 }

@@ -37,6 +37,10 @@ pub enum MailKind {
     UnusualSpending,
     /// Somebody who knows the password has given wrong codes of the second factor: [`WrongCodes`].
     WrongCodes,
+    /// Somebody has logged in: [`NewSession`].
+    NewSession,
+    /// Somebody who is logged in has made a key, or given one another secret: [`KeyIssued`].
+    KeyIssued,
     /// A large deposit is in a block: [`DepositNews`], as of those that follow.
     DepositSeen,
     /// A deposit was credited.
@@ -50,7 +54,7 @@ pub enum MailKind {
 }
 
 /// All of them with their names in the database.
-const KINDS: [(MailKind, &str); 19] = [
+const KINDS: [(MailKind, &str); 21] = [
     (MailKind::SignUp, "sign_up"),
     (MailKind::ResetPassword, "reset_password"),
     (MailKind::ChangeEmail, "change_email"),
@@ -65,6 +69,8 @@ const KINDS: [(MailKind, &str); 19] = [
     (MailKind::KeysLeaked, "keys_leaked"),
     (MailKind::UnusualSpending, "unusual_spending"),
     (MailKind::WrongCodes, "wrong_codes"),
+    (MailKind::NewSession, "new_session"),
+    (MailKind::KeyIssued, "key_issued"),
     (MailKind::DepositSeen, "deposit_seen"),
     (MailKind::DepositCredited, "deposit_credited"),
     (MailKind::DepositHeld, "deposit_held"),
@@ -131,9 +137,12 @@ impl MailKind {
         match self {
             Self::PolicyChanged => MailLine::Bulk,
             // What an account itself can bring about, and nobody waits for.
-            Self::LowBalance | Self::KeyPaused | Self::UnusualSpending | Self::AccountClosing => {
-                MailLine::Notices
-            }
+            Self::LowBalance
+            | Self::KeyPaused
+            | Self::UnusualSpending
+            | Self::AccountClosing
+            | Self::NewSession
+            | Self::KeyIssued => MailLine::Notices,
             _ if self.is_of_deposits() => MailLine::Notices,
             _ => MailLine::Awaited,
         }
@@ -187,10 +196,37 @@ pub struct LowBalance {
 pub struct KeyPaused {
     /// What its owner calls the key.
     pub key_name: String,
-    /// Which of its budgets is used up.
+    /// What tells it from others, if that is known.
+    #[serde(default)]
+    pub hint: Option<String>,
+    /// Which of its budgets it is.
     pub period: BudgetPeriod,
     /// That budget, in dollars as people read them.
     pub budget_usd: String,
+    /// What is left of it, too little for a request; nothing where it is used up.
+    #[serde(default)]
+    pub left_usd: Option<String>,
+}
+
+/// Parameters of [`MailKind::NewSession`]. Neither from where nor with what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSession {
+    /// When it began, in milliseconds since the epoch.
+    pub began_at: i64,
+}
+
+/// Parameters of [`MailKind::KeyIssued`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyIssued {
+    /// What its owner calls the key.
+    pub key_name: String,
+    /// What tells it from others.
+    pub hint: String,
+    /// Whether it is another secret of a key that was there.
+    pub is_rotated: bool,
+    /// Until when the secret before works, in milliseconds since the epoch; at once, if it does
+    /// not.
+    pub previous_expires_at: Option<i64>,
 }
 
 /// The time that a budget is for.

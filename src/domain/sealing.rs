@@ -10,8 +10,24 @@ use super::unprintable::unprintable;
 
 /// The first byte: how the rest is made.
 const FORM: u8 = 1;
-/// What the derived key is for. The secret outside has other uses.
-const LABEL: &[u8] = b"sluice totp_secret chacha20-poly1305 1";
+
+/// What a derived key is for. The secret outside has other uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SealingPurpose {
+    /// Keys of second factors in the database.
+    TotpSecrets,
+    /// New API keys in a cookie.
+    NewApiKeys,
+}
+
+impl SealingPurpose {
+    const fn label(self) -> &'static [u8] {
+        match self {
+            Self::TotpSecrets => b"sluice totp_secret chacha20-poly1305 1",
+            Self::NewApiKeys => b"sluice new_api_key chacha20-poly1305 1",
+        }
+    }
+}
 
 /// Seals and opens. Never prints.
 #[derive(Clone)]
@@ -22,9 +38,10 @@ unprintable!(SealingKey);
 impl SealingKey {
     /// Derives it: HKDF-SHA-256 (RFC 5869). `None` is what the library says to lengths that it does
     /// not know.
-    pub(super) fn derive(secret: &[u8]) -> Option<Self> {
+    pub(super) fn derive(secret: &[u8], purpose: SealingPurpose) -> Option<Self> {
         let random = Salt::new(HKDF_SHA256, b"").extract(secret);
-        let key = random.expand(&[LABEL], &CHACHA20_POLY1305).ok()?;
+        let label = [purpose.label()];
+        let key = random.expand(&label, &CHACHA20_POLY1305).ok()?;
         Some(Self(LessSafeKey::new(UnboundKey::from(key))))
     }
 
@@ -63,7 +80,7 @@ mod tests {
     use super::*;
 
     fn key(secret: &[u8]) -> SealingKey {
-        SealingKey::derive(secret).unwrap()
+        SealingKey::derive(secret, SealingPurpose::TotpSecrets).unwrap()
     }
 
     #[test]
@@ -77,6 +94,8 @@ mod tests {
         assert_eq!(one.open(&sealed, AccountId(1)).as_deref(), Some(&plain[..]));
         assert_eq!(one.open(&sealed, AccountId(2)), None);
         assert_eq!(key(b"two").open(&sealed, AccountId(1)), None);
+        let other = SealingKey::derive(b"one", SealingPurpose::NewApiKeys).unwrap();
+        assert_eq!(other.open(&sealed, AccountId(1)), None, "each purpose has a key of its own");
     }
 
     #[test]

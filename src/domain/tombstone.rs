@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 use super::evm::{ChainId, EvmAddress};
-use super::sealing::SealingKey;
+use super::sealing::{SealingKey, SealingPurpose};
 
 /// Characters of the secret at least.
 const SECRET_MIN: usize = 32;
@@ -22,6 +22,7 @@ pub type Tombstone = [u8; 32];
 pub struct TombstoneKey {
     mac: Hmac<Sha256>,
     sealing: SealingKey,
+    key_sealing: SealingKey,
 }
 
 /// Not a secret to hash with.
@@ -40,14 +41,21 @@ impl TombstoneKey {
             return Err(NotATombstoneKey);
         }
         let mac = Hmac::new_from_slice(secret).map_err(|_| NotATombstoneKey)?;
-        let sealing = SealingKey::derive(secret).ok_or(NotATombstoneKey)?;
-        Ok(Self { mac, sealing })
+        let derive = |purpose| SealingKey::derive(secret, purpose).ok_or(NotATombstoneKey);
+        let sealing = derive(SealingPurpose::TotpSecrets)?;
+        Ok(Self { mac, sealing, key_sealing: derive(SealingPurpose::NewApiKeys)? })
     }
 
     /// What seals the keys of second factors.
     #[must_use]
     pub const fn sealing(&self) -> &SealingKey {
         &self.sealing
+    }
+
+    /// What seals a new API key on its way to the page that shows it.
+    #[must_use]
+    pub const fn key_sealing(&self) -> &SealingKey {
+        &self.key_sealing
     }
 
     /// The tombstone of a transfer. Each part has a fixed length, so that no two transfers have the

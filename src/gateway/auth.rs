@@ -66,7 +66,10 @@ pub async fn identify_any(
     let mut holder = keys.holder(hash, max_age).await.map_err(unavailable)?;
     // A refusal from memory may be outdated; it is worth a fresh look.
     let may_not = |holder: &KeyHolder| {
-        holder.is_revoked || holder.is_suspended || holder.limits.is_expired(now)
+        holder.is_revoked
+            || holder.is_paused
+            || holder.is_suspended
+            || holder.limits.is_expired(now)
     };
     if holder.as_ref().is_some_and(may_not) && max_age > ALONE {
         holder = keys.holder(hash, ALONE).await.map_err(unavailable)?;
@@ -82,6 +85,7 @@ pub async fn identify_any(
         Some(holder) if holder.limits.is_expired(now) => {
             Err(ApiError::authentication("This API key has expired."))
         }
+        Some(holder) if holder.is_paused => Err(paused()),
         Some(holder) if holder.is_suspended => {
             Err(ApiError::new(403, "permission_error", "This account is suspended."))
         }
@@ -100,6 +104,12 @@ fn note(http: &HttpRequest, holder: &KeyHolder) {
 /// The key of a request that was refused for it.
 pub(super) fn refused_key(http: &HttpRequest) -> Option<KnownKey> {
     http.extensions().get::<KnownKey>().copied()
+}
+
+/// 403 for a key that its owner has paused.
+pub fn paused() -> ApiError {
+    let message = "This API key is paused. Its owner can resume it.";
+    ApiError::new(403, "permission_error", message)
 }
 
 /// The same where credit matters: that somebody has none is never from memory.

@@ -149,6 +149,8 @@ pub enum Effect {
     Insufficient(Shortage),
     /// The key has been revoked.
     KeyRevoked,
+    /// Its owner has paused the key.
+    KeyPaused,
     /// The key's time is over.
     KeyExpired,
     /// A budget of the key does not cover it.

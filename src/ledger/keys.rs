@@ -18,6 +18,7 @@ pub(super) struct Keys(BTreeMap<ApiKeyId, LedgerKey>);
 
 struct LedgerKey {
     is_revoked: bool,
+    is_paused: bool,
     /// Only budgets and end: the rest is decided before the ledger is asked.
     limits: KeyLimits,
     stored: KeySpent,
@@ -26,16 +27,19 @@ struct LedgerKey {
     version: i64,
     /// By open reservations; counted only for a key with a budget.
     held: NanoUsd,
-    /// The budget that this group found to be used up, the first to find it.
-    paused_by: Option<BudgetPeriod>,
+    /// The budget that this group found to be used up or too small for a request, the first to find
+    /// it, and what is left of it.
+    paused_by: Option<(BudgetPeriod, NanoUsd)>,
 }
 
-/// A key that a budget has stopped just now.
+/// A key with a budget that has just refused a request, or is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PausedKey {
     pub(super) id: ApiKeyId,
     pub(super) period: BudgetPeriod,
     pub(super) budget: NanoUsd,
+    /// What is left of it.
+    pub(super) left: NanoUsd,
 }
 
 impl Keys {
@@ -44,6 +48,7 @@ impl Keys {
             let spending = row.spending.read();
             let key = LedgerKey {
                 is_revoked: row.revoked_at.is_some(),
+                is_paused: row.paused_at.is_some(),
                 limits: KeyLimits {
                     monthly_budget: row.monthly_budget_nanousd,
                     total_budget: row.total_budget_nanousd,
@@ -74,6 +79,7 @@ impl Keys {
         match self.0.get(&id) {
             Some(key) if key.is_revoked => Some(Effect::KeyRevoked),
             Some(key) if key.limits.is_expired(now) => Some(Effect::KeyExpired),
+            Some(key) if key.is_paused => Some(Effect::KeyPaused),
             Some(_) => None,
             None => Some(Effect::KeyRevoked),
         }
@@ -95,7 +101,7 @@ impl Keys {
             // up.
             let spent = key.spending.spent_in(exhausted.period, now);
             if spent > NanoUsd::ZERO && spent.plus(whole)? > exhausted.budget {
-                key.pause(exhausted.period, now);
+                key.pause(exhausted.period, now)?;
             }
         }
         Ok(exhausted)
@@ -146,7 +152,7 @@ impl Keys {
         }
         key.spending.add(cost, now)?;
         if let Some(period) = key.spending.used_up(&key.limits, now) {
-            key.pause(period, now);
+            key.pause(period, now)?;
         }
         Ok(())
     }
@@ -195,24 +201,27 @@ impl Keys {
         self.0.values().map(seen).collect()
     }
 
-    /// The keys that budgets have stopped in this group.
+    /// The keys whose owners are to be told of a budget.
     pub(super) fn paused(&self) -> Vec<PausedKey> {
         let paused = self.0.iter().filter_map(|(id, key)| {
-            let period = key.paused_by?;
-            Some(PausedKey { id: *id, period, budget: key.limits.budget(period)? })
+            let (period, left) = key.paused_by?;
+            Some(PausedKey { id: *id, period, budget: key.limits.budget(period)?, left })
         });
         paused.collect()
     }
 }
 
 impl LedgerKey {
-    /// Notes that a budget has stopped the key, once for each of its times.
-    fn pause(&mut self, period: BudgetPeriod, now: UnixMillis) {
+    /// Notes that a budget is used up or does not cover a request, once for each of its times.
+    fn pause(&mut self, period: BudgetPeriod, now: UnixMillis) -> Result<(), LedgerError> {
         let until = pause_end(period, now);
         if self.spending.paused_until.is_none_or(|noted| noted < until) {
             self.spending.paused_until = Some(until);
-            self.paused_by = Some(period);
+            let budget = self.limits.budget(period).unwrap_or(NanoUsd::ZERO);
+            let left = budget.minus(self.spending.spent_in(period, now))?;
+            self.paused_by = Some((period, left.max(NanoUsd::ZERO)));
         }
+        Ok(())
     }
 }
 

@@ -17,11 +17,15 @@ use crate::db::schema::{accounts, api_keys};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
 use crate::domain::mail::{KeyPaused, LowBalance, MailKind};
+use crate::domain::money::NanoUsd;
 use crate::domain::plain_text::shown_name;
 
 /// Who was told within this is not told again: thresholds and budgets can be moved as often as one
 /// likes.
 const QUIET: Duration = Duration::from_hours(1);
+
+/// Id, name and hint of a key; number and address of its account.
+type KeyNames = ((String, String, Option<String>), (AccountId, String));
 
 /// Puts the mails of a group in.
 pub(super) fn write(
@@ -71,19 +75,29 @@ fn key_paused(
     paused: PausedKey,
     now: UnixMillis,
 ) -> Result<(), LedgerError> {
-    let PausedKey { id, period, budget } = paused;
+    let PausedKey { id, period, budget, left } = paused;
     if !key_rows::notify_of_pause(conn, id, (now.minus(QUIET), now))? {
         return Ok(());
     }
-    let found: Option<(String, String, AccountId, String)> = api_keys::table
+    let found: Option<KeyNames> = api_keys::table
         .inner_join(accounts::table)
         .filter(api_keys::id.eq(id))
-        .select((api_keys::public_id, api_keys::name, accounts::id, accounts::email))
+        .select((
+            (api_keys::public_id, api_keys::name, api_keys::hint),
+            (accounts::id, accounts::email),
+        ))
         .first(conn)
         .optional()?;
-    let Some((public_id, key_name, account_id, recipient)) = found else { return Ok(()) };
-    let key_name = shown_name(&key_name).into_owned();
-    let params = KeyPaused { key_name, period, budget_usd: budget.to_string() };
+    let Some(((public_id, key_name, hint), (account_id, recipient))) = found else {
+        return Ok(());
+    };
+    let params = KeyPaused {
+        key_name: shown_name(&key_name).into_owned(),
+        hint,
+        period,
+        budget_usd: budget.to_string(),
+        left_usd: (left > NanoUsd::ZERO).then(|| left.to_string()),
+    };
     let mail = NewMail {
         kind: MailKind::KeyPaused,
         reference: format!("{public_id}:{}", now.as_millis()),

@@ -150,6 +150,8 @@ impl LinkSource<'_> {
             MailKind::KeysLeaked => params(row).map(Letter::KeysLeaked),
             MailKind::UnusualSpending => params(row).map(Letter::UnusualSpending),
             MailKind::WrongCodes => params(row).map(Letter::WrongCodes),
+            MailKind::NewSession => params(row).map(Letter::NewSession),
+            MailKind::KeyIssued => params(row).map(Letter::KeyIssued),
             MailKind::DepositSeen
             | MailKind::DepositCredited
             | MailKind::DepositHeld

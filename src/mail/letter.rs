@@ -14,8 +14,8 @@ use self::text::LetterText;
 use super::Letterhead;
 use crate::domain::clock::{UnixMillis, UtcDay};
 use crate::domain::mail::{
-    AccountClosing, BudgetPeriod, KeyPaused, KeysLeaked, LowBalance, MailKind, StandingChanged,
-    TotpChanged, UnusualSpending, WrongCodes,
+    AccountClosing, BudgetPeriod, KeyIssued, KeyPaused, KeysLeaked, LowBalance, MailKind,
+    NewSession, StandingChanged, TotpChanged, UnusualSpending, WrongCodes,
 };
 use crate::domain::policy::PolicyVersion;
 use crate::domain::secret_token::SecretToken;
@@ -52,6 +52,10 @@ pub enum Letter<'a> {
     UnusualSpending(UnusualSpending),
     /// Wrong codes were given.
     WrongCodes(WrongCodes),
+    /// Somebody has logged in.
+    NewSession(NewSession),
+    /// A key was made, or given another secret.
+    KeyIssued(KeyIssued),
     /// What became of a deposit, by the kind of the mail.
     Deposit(MailKind, DepositLetter),
 }
@@ -156,10 +160,9 @@ impl Letter<'_> {
                 LetterText::LowBalance { head, balance_usd, threshold_usd, link, preferences }
                     .render()
             }
-            Self::KeyPaused(KeyPaused { key_name, period, budget_usd }) => {
-                let is_month = *period == BudgetPeriod::Month;
-                LetterText::KeyPaused { head, key_name, is_month, budget_usd, link, preferences }
-                    .render()
+            Self::KeyPaused(paused) => {
+                let is_month = paused.period == BudgetPeriod::Month;
+                LetterText::KeyPaused { head, paused, is_month, link, preferences }.render()
             }
             Self::AccountClosing(AccountClosing { erased_at }) => {
                 let erased_at = UnixMillis::from_millis(*erased_at).to_rfc3339_secs();
@@ -184,6 +187,15 @@ impl Letter<'_> {
                 let window = &span(Duration::from_secs(*window_secs));
                 LetterText::WrongCodes { head, count: *count, window, reset }.render()
             }
+            Self::NewSession(NewSession { began_at }) => {
+                let began_at = UnixMillis::from_millis(*began_at).to_rfc3339_secs();
+                LetterText::NewSession { head, began_at: &began_at, link, reset }.render()
+            }
+            Self::KeyIssued(issued) => {
+                let ends_at = issued.previous_expires_at.map(UnixMillis::from_millis);
+                let ends_at = ends_at.map(UnixMillis::to_rfc3339_secs);
+                LetterText::KeyIssued { head, issued, ends_at, link }.render()
+            }
             Self::Deposit(kind, deposit) => text::of_deposit(*kind, head, deposit, link),
         }?;
         let links = [link, log_in, reset, preferences, closing].map(str::to_owned).into();
@@ -201,7 +213,8 @@ impl Letter<'_> {
             Self::ChangeEmail(token, _) => with("/email/confirm", token),
             Self::LowBalance(_) => head.page("/deposits"),
             Self::Deposit(_, news) => head.page(&format!("/deposits/{}", news.deposit)),
-            Self::KeyPaused(_) | Self::KeysLeaked(_) => head.page("/keys"),
+            Self::KeyPaused(_) | Self::KeysLeaked(_) | Self::KeyIssued(_) => head.page("/keys"),
+            Self::NewSession(_) => head.page("/account/sessions"),
             Self::UnusualSpending(_) => head.page("/usage"),
             Self::PolicyChanged(notice) => {
                 let PolicyVersion { kind, number } = notice.version;

@@ -108,6 +108,7 @@ const fn words(state: KeyState) -> (&'static str, &'static str) {
         KeyState::Paused(BudgetPeriod::Total) => {
             ("Paused", "Total budget reached. Raise it to resume.")
         }
+        KeyState::PausedByOwner => ("Paused", "You have paused it. Its requests are refused."),
         KeyState::Expired => ("Expired", "It has expired. Set a later expiry to use it again."),
         KeyState::Revoked => ("Revoked", "Permanently refused."),
     }

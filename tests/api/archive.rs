@@ -234,7 +234,7 @@ const RENAMED: [(&str, &str, &str); 7] = [
 
 /// Columns that no file has, each with the reason. Row numbers of accounts and of rows with a
 /// public id are not there either.
-const COLUMNS_LEFT_OUT: [(&str, &str, &str); 28] = [
+const COLUMNS_LEFT_OUT: [(&str, &str, &str); 29] = [
     ("deposit_arrivals", "id", "the order, in which they stand"),
     ("deposit_arrivals", "tries", "how often a node has looked"),
     ("deposit_arrivals", "check_at", "when a node looks again"),
@@ -246,6 +246,7 @@ const COLUMNS_LEFT_OUT: [(&str, &str, &str); 28] = [
     ("log_in_steps", "credentials_epoch", EPOCH),
     ("outbox", "credentials_epoch", EPOCH),
     ("api_keys", "hash", "a hash"),
+    ("api_keys", "previous_hash", "a hash"),
     ("sessions", "token_hash", "a hash"),
     ("email_tokens", "token_hash", "a hash"),
     ("log_in_steps", "token_hash", "a hash"),

@@ -3,6 +3,7 @@
 
 mod budgets;
 mod limits;
+mod rotation;
 mod scopes;
 
 use diesel::prelude::*;

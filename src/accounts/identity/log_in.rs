@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde_json::json;
 
 use super::credentials::{present, recheck};
 use super::guesses::Guess;
 use super::password::{PasswordCaller, PasswordMatch};
-use super::people::Identity;
+use super::people::{self, Identity};
 use super::sessions::{self, OpenedSession};
 use super::throttle::ClientAddress;
 use super::wrong_codes::Committed;
@@ -16,14 +17,18 @@ use super::{AuthError, totp};
 use crate::config::Accounts;
 use crate::db::AnyConnection;
 use crate::db::models::credentials::{self, Credentials};
-use crate::db::models::log_in_steps;
+use crate::db::models::{accounts, log_in_steps};
 use crate::domain::clock::UnixMillis;
+use crate::domain::mail::{MailKind, NewSession};
 use crate::domain::sealing::SealingKey;
 use crate::domain::secret_token::{SecretToken, TokenKind};
 use crate::domain::unprintable::unprintable;
 
 /// Time to find the second factor.
 const STEP: Duration = Duration::from_mins(10);
+/// Time after a password was set by a link in which the first log-in needs no mail: that link was
+/// mailed, and so was what it did.
+const EXPECTED: Duration = Duration::from_hours(1);
 
 /// How far a log-in has come after the password.
 pub enum FirstStep {
@@ -200,7 +205,7 @@ impl Identity {
     }
 }
 
-/// Asks for the second factor where there is one, and begins a session.
+/// Asks for the second factor where there is one, begins a session, and tells the account's owner.
 fn finish(
     conn: &mut AnyConnection,
     known: &Credentials,
@@ -214,5 +219,11 @@ fn finish(
             return Ok(Err(refusal));
         }
     }
-    Ok(Ok(sessions::open(conn, known.id, settings, now)?))
+    let opened = sessions::open(conn, known.id, settings, now)?;
+    if !accounts::take_expected_log_in(conn, known.id, now.minus(EXPECTED))? {
+        let to = (Some(known.id), known.email.as_str());
+        let params = json!(NewSession { began_at: now.as_millis() });
+        people::send(conn, MailKind::NewSession, to, params, now)?;
+    }
+    Ok(Ok(opened))
 }

@@ -122,6 +122,10 @@ impl Identity {
         })
     }
 
+    pub(in crate::accounts) const fn key_sealing(&self) -> &SealingKey {
+        self.secret.key_sealing()
+    }
+
     pub(in crate::accounts) fn sealing(&self) -> SealingKey {
         self.secret.sealing().clone()
     }

@@ -14,6 +14,7 @@ use super::shared_attempts::SharedAttempts;
 use super::sign_up::link_hash;
 use super::throttle::{ClientAddress, ThrottledAction};
 use super::wrong_codes;
+use crate::db::models::accounts;
 use crate::db::models::credentials::{self, Credentials};
 use crate::db::models::credentials_epoch::Kept;
 use crate::db::{AnyConnection, DbError};
@@ -46,6 +47,7 @@ impl Identity {
                 let id = redeemed.and_then(|redeemed| redeemed.account_id);
                 let known = present(conn, id.ok_or(AuthError::BadLink)?)?;
                 set(conn, &known, &hash, Kept::Nobodys, now)?;
+                accounts::expect_log_in(conn, known.id, now)?;
                 wrong_codes::pardon(conn, known.id, &settings, now)?;
                 // Whoever has locked the account by guessing has guessed at the old one.
                 SharedAttempts::guesses_at(&known.email, &secret, &settings).forget(conn)?;

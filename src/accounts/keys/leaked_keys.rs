@@ -84,15 +84,24 @@ pub struct LeakedKey {
 }
 
 /// Whose keys these are, those that nobody has left out.
-pub fn known(conn: &mut AnyConnection, hashes: &[ApiKeyHash]) -> Result<Vec<LeakedKey>, DbError> {
+pub fn known(
+    conn: &mut AnyConnection,
+    hashes: &[ApiKeyHash],
+    now: UnixMillis,
+) -> Result<Vec<LeakedKey>, DbError> {
     let leaked =
         |key: KeyOwner| LeakedKey { id: key.public_id, was_revoked: key.revoked_at.is_some() };
-    Ok(owners(conn, hashes)?.into_iter().map(leaked).collect())
+    Ok(owners(conn, hashes, now)?.into_iter().map(leaked).collect())
 }
 
-/// The keys that were issued here, with their owners.
-fn owners(conn: &mut AnyConnection, hashes: &[ApiKeyHash]) -> Result<Vec<KeyOwner>, DbError> {
-    let found = hashes.iter().filter_map(|hash| api_keys::owner(conn, hash).transpose());
+/// The keys that were issued here, with their owners. Both secrets of a key that is being rotated
+/// are that one key.
+fn owners(
+    conn: &mut AnyConnection,
+    hashes: &[ApiKeyHash],
+    now: UnixMillis,
+) -> Result<Vec<KeyOwner>, DbError> {
+    let found = hashes.iter().filter_map(|hash| api_keys::owner(conn, hash, now).transpose());
     found.collect()
 }
 
@@ -107,7 +116,7 @@ pub fn revoke(
     now: UnixMillis,
 ) -> Result<Vec<LeakedKey>, DbError> {
     let mut by_account: BTreeMap<AccountId, Vec<KeyOwner>> = BTreeMap::new();
-    for owner in owners(conn, hashes)? {
+    for owner in owners(conn, hashes, now)? {
         by_account.entry(owner.account_id).or_default().push(owner);
     }
     let mut done = Vec::new();
@@ -130,7 +139,7 @@ fn revoke_of(
         let is_revoked = api_keys::revoke(conn, &key.public_id, now)? == Some(true);
         if is_revoked {
             audit::write(conn, &Decision::of_key("leaked_key_revoked", id, &key.public_id), now)?;
-            key_names.push(key.name);
+            key_names.push(key.name_with_hint());
         }
         done.push(LeakedKey { id: key.public_id, was_revoked: !is_revoked });
     }

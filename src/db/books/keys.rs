@@ -49,6 +49,8 @@ pub struct KeyBookRow {
     pub account_id: AccountId,
     /// When it was taken back, if it was.
     pub revoked_at: Option<UnixMillis>,
+    /// Since when its owner has paused it, if they have.
+    pub paused_at: Option<UnixMillis>,
     /// When it ends, if it does.
     pub expires_at: Option<UnixMillis>,
     /// For a month.

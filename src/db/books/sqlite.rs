@@ -103,6 +103,7 @@ fn key(conn: &mut SqliteConnection, id: ApiKeyId) -> QueryResult<Option<KeyBookR
         api_keys::id,
         api_keys::account_id,
         api_keys::revoked_at,
+        api_keys::paused_at,
         api_keys::expires_at,
         api_keys::monthly_budget_nanousd,
         api_keys::total_budget_nanousd,

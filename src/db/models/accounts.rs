@@ -258,3 +258,25 @@ pub fn sums(conn: &mut AnyConnection) -> Result<(NanoUsd, NanoUsd), DbError> {
     let SumsRow { available, reserved } = diesel::sql_query(sql).get_result(conn)?;
     Ok((NanoUsd::from_nanos(available), NanoUsd::from_nanos(reserved)))
 }
+
+/// Notes that a password was set by a link, so that somebody is about to log in with it.
+pub fn expect_log_in(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    now: UnixMillis,
+) -> Result<(), DbError> {
+    let account = diesel::update(accounts::table.find(id));
+    account.set(accounts::log_in_expected_at.eq(now)).execute(conn)?;
+    Ok(())
+}
+
+/// Whether a log-in is expected since `since` or later; another one is not.
+pub fn take_expected_log_in(
+    conn: &mut AnyConnection,
+    id: AccountId,
+    since: UnixMillis,
+) -> Result<bool, DbError> {
+    let expected = accounts::table.find(id).filter(accounts::log_in_expected_at.ge(since));
+    let none = accounts::log_in_expected_at.eq(None::<UnixMillis>);
+    Ok(diesel::update(expected).set(none).execute(conn)? > 0)
+}

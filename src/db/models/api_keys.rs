@@ -1,6 +1,8 @@
 //! API keys: rows and queries. Only the SHA-256 of a key is ever here. What a key has cost is
 //! written with the books.
 
+pub mod rotation;
+
 use std::sync::Arc;
 
 use diesel::backend::Backend;
@@ -64,6 +66,16 @@ pub struct ApiKeyRow {
     pub last_used_at: Option<UnixMillis>,
     /// When its owner was last told that a budget has stopped it.
     pub pause_notified_at: Option<UnixMillis>,
+    /// What tells it from others, `sluice_…mpqN`; keys of earlier versions have none.
+    pub hint: Option<String>,
+    /// Since when its owner has paused it.
+    pub paused_at: Option<UnixMillis>,
+    /// When it got its secret, if that is not its first.
+    pub rotated_at: Option<UnixMillis>,
+    /// The hint of the secret before.
+    pub previous_hint: Option<String>,
+    /// Until when the secret before goes on working.
+    pub previous_expires_at: Option<UnixMillis>,
     /// See [`ApiKeyRow::limits`].
     #[diesel(embed)]
     pub limits: LimitColumns,
@@ -101,7 +113,14 @@ impl ApiKeyRow {
     /// How it stands at a moment.
     #[must_use]
     pub fn state(&self, now: UnixMillis) -> KeyState {
-        KeyState::of(&self.limits(), &self.spending(), self.revoked_at.is_some(), now)
+        let marks = (self.revoked_at.is_some(), self.paused_at.is_some());
+        KeyState::of(&self.limits(), &self.spending(), marks, now)
+    }
+
+    /// Until when the secret before its rotation works, if it still does.
+    #[must_use]
+    pub fn overlap_ends_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+        self.previous_expires_at.filter(|ends| *ends > now && self.revoked_at.is_none())
     }
 }
 
@@ -143,6 +162,7 @@ struct NewApiKeyRow<'a> {
     account_id: AccountId,
     name: &'a str,
     hash: &'a [u8],
+    hint: String,
     created_at: UnixMillis,
     #[diesel(embed)]
     limits: LimitColumns,
@@ -154,7 +174,7 @@ pub fn create(
     account_id: AccountId,
     public_id: &str,
     (name, limits): (&str, &KeyLimits),
-    hash: &ApiKeyHash,
+    (hash, hint): (&ApiKeyHash, String),
     now: UnixMillis,
 ) -> Result<(), DbError> {
     let row = NewApiKeyRow {
@@ -162,6 +182,7 @@ pub fn create(
         account_id,
         name,
         hash: hash.as_bytes().as_slice(),
+        hint,
         created_at: now,
         limits: LimitColumns::write(limits),
     };
@@ -178,47 +199,65 @@ pub struct KeyHolder {
     pub api_key_id: ApiKeyId,
     /// The key has been revoked, or its account is about to be deleted and has no keys in force.
     pub is_revoked: bool,
+    /// Its owner has paused it.
+    pub is_paused: bool,
     /// The account has been suspended.
     pub is_suspended: bool,
     /// What the account had, what is held of it included, when it was looked up.
     pub funds: NanoUsd,
-    /// What the key may do.
+    /// What the key may do. A secret that was replaced ends with its overlap at the latest.
     pub limits: Arc<KeyLimits>,
 }
 
-/// Key, account, when it was revoked, the account's standing and since when it is closing, what it
-/// has and what is held of that, limits.
+/// Key, account, when it was revoked and paused, the account's standing and since when it is
+/// closing, what it has and what is held of that, limits, its hash and when the one before ends.
 type HolderRow = (
     ApiKeyId,
     AccountId,
-    Option<UnixMillis>,
+    (Option<UnixMillis>, Option<UnixMillis>),
     (AccountStatus, Option<UnixMillis>),
     (NanoUsd, NanoUsd),
     LimitColumns,
+    (Vec<u8>, Option<UnixMillis>),
 );
 
 /// The holder of a key, revoked or not; `None` if no such key was ever made.
 pub fn holder(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyHolder>, DbError> {
+    let wanted = hash.as_bytes().as_slice();
     let row: Option<HolderRow> = api_keys::table
         .inner_join(accounts::table)
-        .filter(api_keys::hash.eq(hash.as_bytes().as_slice()))
+        .filter(api_keys::previous_hash.eq(wanted).or(api_keys::hash.eq(wanted)))
         .select((
             api_keys::id,
             api_keys::account_id,
-            api_keys::revoked_at,
+            (api_keys::revoked_at, api_keys::paused_at),
             (accounts::status, accounts::closing_at),
             (accounts::available_nanousd, accounts::reserved_nanousd),
             LimitColumns::as_select(),
+            (api_keys::hash, api_keys::previous_expires_at),
         ))
         .first(conn)
         .optional()?;
-    Ok(row.map(|(key, account, revoked_at, (status, closing_at), funds, limits)| KeyHolder {
+    let Some((key, account, (revoked_at, paused_at), (status, closing_at), funds, limits, secret)) =
+        row
+    else {
+        return Ok(None);
+    };
+    let mut limits = limits.read();
+    let (current, previous_ends) = secret;
+    if current != wanted {
+        // The secret before: not a moment longer than it was given.
+        let ends = previous_ends.unwrap_or(UnixMillis::from_millis(0));
+        limits.expires_at = Some(limits.expires_at.map_or(ends, |at| at.min(ends)));
+    }
+    Ok(Some(KeyHolder {
         account_id: account,
         api_key_id: key,
         is_revoked: revoked_at.is_some() || closing_at.is_some(),
+        is_paused: paused_at.is_some(),
         is_suspended: !status.is_active(),
         funds: NanoUsd::from_nanos(funds.0.as_nanos().saturating_add(funds.1.as_nanos())),
-        limits: Arc::new(limits.read()),
+        limits: Arc::new(limits),
     }))
 }
 
@@ -230,6 +269,8 @@ pub struct KeyOwner {
     /// What its owner calls it.
     #[diesel(deserialize_as = ShownName)]
     pub name: String,
+    /// What tells it from others.
+    pub hint: Option<String>,
     /// When it was taken back; `None` if it is in force.
     pub revoked_at: Option<UnixMillis>,
     /// The account.
@@ -238,14 +279,33 @@ pub struct KeyOwner {
     pub email: String,
 }
 
-/// The key of a hash with its owner; `None` if no such key was ever made.
-pub fn owner(conn: &mut AnyConnection, hash: &ApiKeyHash) -> Result<Option<KeyOwner>, DbError> {
+impl KeyOwner {
+    /// What its owner knows it by.
+    #[must_use]
+    pub fn name_with_hint(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{} ({hint})", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// The key of a hash with its owner; `None` if no such key was ever made, or if that secret was
+/// replaced and has ended.
+pub fn owner(
+    conn: &mut AnyConnection,
+    hash: &ApiKeyHash,
+    now: UnixMillis,
+) -> Result<Option<KeyOwner>, DbError> {
+    let hash = hash.as_bytes().as_slice();
+    let is_before = api_keys::previous_hash.eq(hash).and(api_keys::previous_expires_at.gt(now));
     let owner = api_keys::table
         .inner_join(accounts::table)
-        .filter(api_keys::hash.eq(hash.as_bytes().as_slice()))
+        .filter(is_before.or(api_keys::hash.eq(hash)))
         .select((
             api_keys::public_id,
             api_keys::name,
+            api_keys::hint,
             api_keys::revoked_at,
             accounts::id,
             accounts::email,
@@ -303,16 +363,22 @@ pub fn count_unrevoked(conn: &mut AnyConnection, account_id: AccountId) -> Resul
     Ok(keys.count().get_result(conn)?)
 }
 
-/// Writes the name and limits of a key; what stopped it before does so no more.
+/// Writes the name and limits of a key, and since when its owner has paused it; what a budget has
+/// refused before it refuses no more.
 pub fn change(
     conn: &mut AnyConnection,
     id: ApiKeyId,
-    name: &str,
-    limits: &KeyLimits,
+    (name, limits): (&str, &KeyLimits),
+    paused_at: Option<UnixMillis>,
 ) -> Result<(), DbError> {
     let columns = LimitColumns::write(limits);
     diesel::update(api_keys::table.find(id))
-        .set((api_keys::name.eq(name), columns, api_keys::paused_until.eq(None::<UnixMillis>)))
+        .set((
+            api_keys::name.eq(name),
+            columns,
+            api_keys::paused_at.eq(paused_at),
+            api_keys::paused_until.eq(None::<UnixMillis>),
+        ))
         .execute(conn)?;
     Ok(())
 }

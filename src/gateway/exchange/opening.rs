@@ -17,6 +17,7 @@ use crate::domain::messages_request::LARGE_BYTES;
 use crate::domain::money::{MoneyError, NanoUsd};
 use crate::domain::quote::PromptEstimate;
 use crate::domain::unprintable::unprintable;
+use crate::gateway::auth;
 use crate::ledger::{Command, Effect, Hold, Shortage};
 use crate::upstream::call::UpstreamCall;
 use crate::upstream::count::{count_tokens, counting};
@@ -125,6 +126,7 @@ impl<'a> Opening<'a> {
             Ok(Effect::Insufficient(shortage)) => Ok(OpenResult::Short(shortage)),
             Ok(Effect::KeyBudget(exhausted)) => Ok(OpenResult::OverBudget(exhausted)),
             Ok(Effect::KeyExpired) => Err(ApiError::authentication("This API key has expired.")),
+            Ok(Effect::KeyPaused) => Err(auth::paused()),
             Ok(Effect::KeyRevoked) => {
                 Err(ApiError::authentication("This API key has been revoked."))
             }

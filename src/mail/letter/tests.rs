@@ -49,7 +49,19 @@ fn letters(token: &SecretToken) -> Vec<Letter<'_>> {
         })
         .collect();
     assert_eq!(of_deposits.len(), 15);
-    let paused = |period| KeyPaused { key_name: "ci".to_owned(), period, budget_usd: usd() };
+    let paused = |period, left_usd| KeyPaused {
+        key_name: "ci".to_owned(),
+        hint: Some("sluice_\u{2026}mpqN".to_owned()),
+        period,
+        budget_usd: usd(),
+        left_usd,
+    };
+    let issued = |is_rotated, previous_expires_at| KeyIssued {
+        key_name: "ci".to_owned(),
+        hint: "sluice_\u{2026}mpqN".to_owned(),
+        is_rotated,
+        previous_expires_at,
+    };
     let others = vec![
         Letter::SignUp(token, DAY),
         Letter::SignUpKnown,
@@ -60,8 +72,14 @@ fn letters(token: &SecretToken) -> Vec<Letter<'_>> {
         Letter::TotpChanged(TotpChanged { is_enabled: true }),
         Letter::TotpChanged(TotpChanged { is_enabled: false }),
         Letter::LowBalance(LowBalance { balance_usd: usd(), threshold_usd: usd() }),
-        Letter::KeyPaused(paused(BudgetPeriod::Month)),
-        Letter::KeyPaused(paused(BudgetPeriod::Total)),
+        Letter::KeyPaused(paused(BudgetPeriod::Month, None)),
+        Letter::KeyPaused(paused(BudgetPeriod::Total, None)),
+        Letter::KeyPaused(paused(BudgetPeriod::Month, Some(usd()))),
+        Letter::KeyPaused(KeyPaused { hint: None, ..paused(BudgetPeriod::Total, Some(usd())) }),
+        Letter::NewSession(NewSession { began_at: 1_795_000_000_000 }),
+        Letter::KeyIssued(issued(false, None)),
+        Letter::KeyIssued(issued(true, None)),
+        Letter::KeyIssued(issued(true, Some(1_795_000_000_000))),
         Letter::AccountClosing(AccountClosing { erased_at: 1_795_000_000_000 }),
         Letter::StandingChanged(StandingChanged { is_suspended: true }),
         Letter::StandingChanged(StandingChanged { is_suspended: false }),
@@ -147,7 +165,13 @@ fn a_keys_name_is_neither_markup_nor_a_link_nor_a_header() {
     let hostile =
         "https://evil.example/\"><img src=x>\n\nhttps://evil.example\r\nBcc: b@evil.example";
     let key_name = hostile.to_owned();
-    let paused = KeyPaused { key_name, period: BudgetPeriod::Total, budget_usd: "1".to_owned() };
+    let paused = KeyPaused {
+        key_name,
+        hint: None,
+        period: BudgetPeriod::Total,
+        budget_usd: "1".to_owned(),
+        left_usd: None,
+    };
     let written = Letter::KeyPaused(paused).write(&head(), None).unwrap();
     assert!(!written.html.contains("<img"), "{}", written.html);
     assert!(!written.html.contains("href=\"https://evil"), "{}", written.html);

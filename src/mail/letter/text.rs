@@ -9,7 +9,7 @@
 use askama::Template;
 
 use super::DepositLetter;
-use crate::domain::mail::MailKind;
+use crate::domain::mail::{KeyIssued, KeyPaused, MailKind};
 use crate::mail::Letterhead;
 
 /// The text of each occasion.
@@ -40,9 +40,8 @@ pub(super) enum LetterText<'a> {
     #[template(path = "mail_key_paused.txt", whitespace = "preserve")]
     KeyPaused {
         head: &'a Letterhead,
-        key_name: &'a str,
+        paused: &'a KeyPaused,
         is_month: bool,
-        budget_usd: &'a str,
         link: &'a str,
         preferences: &'a str,
     },
@@ -72,6 +71,15 @@ pub(super) enum LetterText<'a> {
     },
     #[template(path = "mail_wrong_codes.txt", whitespace = "preserve")]
     WrongCodes { head: &'a Letterhead, count: i64, window: &'a str, reset: &'a str },
+    #[template(path = "mail_new_session.txt", whitespace = "preserve")]
+    NewSession { head: &'a Letterhead, began_at: &'a str, link: &'a str, reset: &'a str },
+    #[template(path = "mail_key_issued.txt", whitespace = "preserve")]
+    KeyIssued {
+        head: &'a Letterhead,
+        issued: &'a KeyIssued,
+        ends_at: Option<String>,
+        link: &'a str,
+    },
     #[template(path = "mail_deposit_seen.txt", whitespace = "preserve")]
     DepositSeen { head: &'a Letterhead, deposit: &'a DepositLetter, link: &'a str },
     #[template(path = "mail_deposit_credited.txt", whitespace = "preserve")]

@@ -105,6 +105,7 @@ impl KeyForm {
                 .then_some(limits.requests_per_minute),
             max_streams: (self.max_streams != before.max_streams).then_some(limits.max_streams),
             expires_at: (self.expires_at != before.expires_at).then_some(limits.expires_at),
+            is_paused: None,
         })
     }
 

@@ -110,7 +110,7 @@ fn of_100_parallel_requests_a_key_gets_exactly_as_many_as_its_budget_covers() {
 }
 
 #[test]
-fn a_key_pauses_at_its_budget_its_owner_is_told_once_and_a_higher_budget_wakes_it() {
+fn a_budget_that_runs_short_is_told_once_and_pauses_its_key_only_when_it_is_used_up() {
     let upstream = Upstream::start();
     let app = TestApp::with(&upstream);
     let body = body(MODEL, false, "text");
@@ -124,18 +124,22 @@ fn a_key_pauses_at_its_budget_its_owner_is_told_once_and_a_higher_budget_wakes_i
     }
     assert_eq!(admitted, 3, "the worst case of the next has to fit");
     let shown = app.shown_key(&account);
-    assert_eq!((&shown["state"], &shown["paused_by"]), (&json!("paused"), &json!("total_budget")));
+    assert_eq!((&shown["state"], &shown["paused_by"]), (&json!("active"), &Value::Null));
     assert_eq!((&shown["resumes_at"], &shown["spent"]), (&Value::Null, &json!(dollars(3 * cost))));
     for _ in 0..3 {
         assert!(!once(&app, &upstream, &account, &body));
     }
     let address = app.address_of(&rich);
     let mail = app.mails_to(&address, 1).remove(0);
-    assert!(
-        mail.body.contains("limited") && mail.body.contains(&dollars(hold + 2 * cost)),
-        "{}",
-        mail.body
-    );
+    let hint = shown["hint"].as_str().unwrap().trim_start_matches("sluice_\u{2026}");
+    for word in ["limited", hint, &dollars(hold + 2 * cost), &dollars(hold - cost)] {
+        assert!(mail.body.contains(word), "{word}: {}", mail.body);
+    }
+    // What it says is so: a smaller request still works.
+    let small = r#"{"model":"claude-haiku-4-5","max_tokens":1,"messages":[]}"#;
+    let connection = app.send(&account, small);
+    upstream.next().refuse(400, "{}");
+    assert_eq!(connection.answer(false).finish().status, 400);
     // The account's other key does as it did.
     assert!(once(&app, &upstream, &rich, &body));
 
@@ -143,7 +147,13 @@ fn a_key_pauses_at_its_budget_its_owner_is_told_once_and_a_higher_budget_wakes_i
     assert_eq!(woken["state"], "active");
     assert!(once(&app, &upstream, &account, &body));
     assert!(!once(&app, &upstream, &account, &body));
-    assert_eq!(app.shown_key(&account)["state"], "paused");
+    let paused = app.change_key(&account, &json!({ "total_budget": dollars(4 * cost) }));
+    assert_eq!(
+        (&paused["state"], &paused["paused_by"]),
+        (&json!("paused"), &json!("total_budget"))
+    );
+    let connection = app.send(&account, small);
+    connection.answer(false).finish().expect_error(402, "billing_error");
     app.all_mail_is_gone();
     assert_eq!(app.mails().len(), 1, "not again within an hour");
     let gone = app.change_key(&account, &json!({ "total_budget": null }));
@@ -169,12 +179,13 @@ fn a_monthly_budget_begins_anew_with_the_month() {
     let account = app.limited(&rich, &limits);
     assert!(once(&app, &upstream, &account, &body));
     assert!(!once(&app, &upstream, &account, &body));
-    let shown = app.shown_key(&account);
+    let used_up = app.change_key(&account, &json!({ "monthly_budget": dollars(cost) }));
     assert_eq!(
-        (&shown["state"], &shown["paused_by"]),
+        (&used_up["state"], &used_up["paused_by"]),
         (&json!("paused"), &json!("monthly_budget"))
     );
-    assert_eq!(shown["resumes_at"], "2026-12-01T00:00:00.000Z");
+    assert_eq!(used_up["resumes_at"], "2026-12-01T00:00:00.000Z");
+    app.change_key(&account, &json!({ "monthly_budget": dollars(hold) }));
 
     app.clock.advance(5000);
     let shown = app.shown_key(&account);
@@ -196,7 +207,8 @@ fn a_monthly_budget_begins_anew_with_the_month() {
     app.clock.advance(31 * 86_400_000);
     assert!(once(&app, &upstream, &account, &body), "what is left in all covers one more");
     assert!(!once(&app, &upstream, &account, &body));
-    assert_eq!(app.shown_key(&account)["paused_by"], "total_budget");
+    let spent = json!({ "total_budget": dollars(3 * cost) });
+    assert_eq!(app.change_key(&account, &spent)["paused_by"], "total_budget");
 }
 
 #[test]

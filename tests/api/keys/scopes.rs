@@ -25,7 +25,7 @@ const BILLING: &[&str] = &["billing"];
 const SESSION: &[&str] = &[];
 
 /// What each operation takes of a key. Whoever adds an operation decides here as well.
-const OPERATIONS: [(&str, &[&str]); 39] = [
+const OPERATIONS: [(&str, &[&str]); 40] = [
     ("list_usage", OWN),
     ("get_usage_series", OWN),
     ("list_refusals", OWN),
@@ -51,6 +51,7 @@ const OPERATIONS: [(&str, &[&str]); 39] = [
     ("unlink_wallet", SESSION),
     ("create_key", SESSION),
     ("change_key", SESSION),
+    ("rotate_key", SESSION),
     ("revoke_key", SESSION),
     ("get_account_archive", SESSION),
     ("close_account", SESSION),

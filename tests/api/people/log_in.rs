@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sluice::accounts;
-use sluice::db::models::credentials;
+use sluice::db::models::{accounts as accounts_rows, credentials};
 
 use super::app_for_many_log_ins;
 use crate::support::app::TestApp;
+use crate::support::mail::Eml;
 use crate::support::people::PASSWORD;
 
 /// Opens an account as an operator does, without a password.
@@ -45,6 +46,37 @@ fn the_right_password_logs_in_and_any_other_is_refused_in_one_word() {
     // The public name of an account is no address.
     let name = app.by(&person.token, "GET", "/api/v1/account").json()["id"].clone();
     app.log_in(name.as_str().unwrap(), PASSWORD).expect_refusal(401, "wrong_credentials");
+}
+
+#[test]
+fn each_log_in_is_mailed_about_but_the_first_with_a_password_that_was_just_reset() {
+    let app = app_for_many_log_ins();
+    let person = app.person();
+    let told = || {
+        app.all_mail_is_gone();
+        let mails = app.all_mails();
+        let of_log_ins = |mail: &&Eml| mail.header("Subject").unwrap().starts_with("New log-in");
+        mails.iter().filter(of_log_ins).map(|mail| mail.body.clone()).collect::<Vec<_>>()
+    };
+    assert!(told().is_empty(), "the first session is of the sign-up");
+    app.clock.advance(60_000);
+    app.log_in(&person.email, PASSWORD).session();
+    let mails = told();
+    assert!(mails[0].contains("2026-11-22T12:01:00Z"), "{}", mails[0]);
+    let page = format!("{}/account/sessions", app.settings.site.base_url.as_str());
+    assert!(mails[0].contains(&page) && mails.len() == 1, "{}", mails[0]);
+
+    let reset = |minutes: i64| {
+        app.db(|conn| accounts_rows::expect_log_in(conn, person.id, app.clock.now()).unwrap());
+        app.clock.advance(minutes * 60_000);
+        app.log_in(&person.email, PASSWORD).session();
+    };
+    reset(59);
+    assert_eq!(told().len(), 1, "it is expected");
+    app.log_in(&person.email, PASSWORD).session();
+    assert_eq!(told().len(), 2, "the next one is not");
+    reset(61);
+    assert_eq!(told().len(), 3, "nor is one that comes much later");
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub(super) fn account(
         "low_balance_notified_at": other.low_balance_notified_at.map(moment),
         "deposit_notified_at": other.deposit_notified_at.map(moment),
         "deposit_trouble_notified_at": other.deposit_trouble_notified_at.map(moment),
+        "log_in_expected_at": other.log_in_expected_at.map(moment),
         "at_risk": usd(row.at_risk_nanousd),
         "first_charged_at": other.first_charged_at.map(moment),
         "wrong_codes": other.wrong_codes,
@@ -109,6 +110,11 @@ pub(super) fn key(row: &ApiKeyRow) -> Value {
         "month_spent": spending.month_spent.to_string(),
         "paused_until": spending.paused_until.map(|at| at.to_string()),
         "pause_notified_at": row.pause_notified_at.map(moment),
+        "hint": row.hint,
+        "paused_at": row.paused_at.map(moment),
+        "rotated_at": row.rotated_at.map(moment),
+        "previous_hint": row.previous_hint,
+        "previous_expires_at": row.previous_expires_at.map(moment),
     })
 }
 

@@ -104,6 +104,10 @@ impl<'a> Person<'a> {
         self.must(200, "GET", &path);
         let change = json!({ "name": format!("{KEY_NAME} again"), "monthly_budget": "4.00" });
         self.must_with(200, "PATCH", &path, &change);
+        let rotate = format!("{path}/rotate");
+        let rotated = self.must_with(201, "POST", &rotate, &json!({ "overlap": "now" })).json();
+        let key = rotated["key"].as_str().unwrap();
+        self.stage.plant_key(key);
         key.to_owned()
     }
 

@@ -1,0 +1,1 @@
+ALTER TABLE accounts DROP COLUMN log_in_expected_at;
