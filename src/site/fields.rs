@@ -1,7 +1,9 @@
 //! The fields of a form or of a query, as browsers send them.
 
-use crate::domain::unprintable::unprintable;
 use actix_web::web::Query;
+
+use crate::domain::money::NanoUsd;
+use crate::domain::unprintable::unprintable;
 
 /// See the module.
 #[derive(Default)]
@@ -42,9 +44,45 @@ impl FormFields {
     }
 }
 
+/// Dollars as people type them, with a point or a comma before the cents; nothing where nothing is
+/// typed.
+///
+/// # Errors
+/// What is wrong, as a sentence.
+pub(super) fn dollars(typed: &str) -> Result<Option<NanoUsd>, &'static str> {
+    let digits = typed.trim().trim_start_matches('$').trim();
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    let amount = match digits.split_once(',') {
+        None => digits.parse(),
+        // A thousand dollars, or one: nobody but who has typed it can tell.
+        Some((_, cents)) if cents.len() == 3 || digits.contains('.') || cents.contains(',') => {
+            return Err("Enter the amount without separators between thousands, such as 1500.50.");
+        }
+        Some((whole, cents)) => format!("{whole}.{cents}").parse(),
+    };
+    amount.map(Some).map_err(|_| "Enter an amount in dollars, such as 12.50.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dollars_have_a_point_or_a_comma_and_no_guesses() {
+        let nanos = |typed| dollars(typed).map(|read| read.map(NanoUsd::as_nanos));
+        assert_eq!(nanos("  "), Ok(None));
+        assert_eq!(nanos(" $12.50 "), Ok(Some(12_500_000_000)));
+        assert_eq!(nanos("0,5"), Ok(Some(500_000_000)));
+        assert_eq!(nanos("1234,56"), Ok(Some(1_234_560_000_000)));
+        for unclear in ["1,234", "1,234.50", "1,234,567", "1.234,50"] {
+            assert!(nanos(unclear).is_err_and(|words| words.contains("thousands")), "{unclear}");
+        }
+        for none in ["much", "1,", ",5", "1.2.3", "€5"] {
+            assert!(nanos(none).is_err_and(|words| words.contains("12.50")), "{none}");
+        }
+    }
 
     #[test]
     fn fields_are_decoded_and_told_apart() {

@@ -17,6 +17,8 @@ pub(super) enum Flash {
     ClosingUndone,
     Closed,
     KeyChanged,
+    KeyPaused,
+    KeyResumed,
     KeyRevoked,
     WalletLinked,
     WalletUnlinked,
@@ -24,7 +26,7 @@ pub(super) enum Flash {
 }
 
 /// Each with its word and its sentence.
-const NOTES: [(Flash, &str, &str); 17] = [
+const NOTES: [(Flash, &str, &str); 19] = [
     (Flash::LoggedOut, "logged-out", "You are logged out."),
     (Flash::LoggedOutEverywhere, "logged-out-everywhere", "You are logged out on every device."),
     (
@@ -62,6 +64,8 @@ const NOTES: [(Flash, &str, &str); 17] = [
         "Your account is being deleted. To cancel that, log in before it is \
         erased.",
     ),
+    (Flash::KeyPaused, "key-paused", "The key is paused. Its requests are refused."),
+    (Flash::KeyResumed, "key-resumed", "The key is active again."),
     (Flash::KeyChanged, "key-changed", "The key is saved. Its limits apply within seconds."),
     (
         Flash::AddressIssued,

@@ -1,7 +1,10 @@
-//! `/keys`: API keys as their owner handles them. A new one is shown on the answer to its form, and
-//! never again.
+//! `/keys`: API keys as their owner handles them. A new one is shown once, on the page that the
+//! form which made it leads to.
 
+mod created;
 mod form;
+mod one;
+mod view;
 
 use std::sync::Arc;
 
@@ -9,109 +12,32 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::flash::Flash;
-use super::format::{SignedDollars, TimeElement};
+pub(super) use created::show as created;
+pub(super) use one::{change, pause, resume, revoke, rotate, show};
+
 use super::layout::Frame;
 use super::page_error::PageError;
 use super::page_request::PageRequest;
 use super::{Site, page_request};
 use crate::accounts::keys::{self, KeyActor, KeyError, NewKey};
 use crate::db::models::api_keys::ApiKeyRow;
-use crate::domain::clock::UnixMillis;
-use crate::domain::key_limits::KeyState;
-use crate::domain::mail::BudgetPeriod;
-use form::KeyForm;
+use form::{KeyField, KeyForm};
+use view::KeyView;
 
 #[derive(Template)]
 #[template(path = "keys.html")]
 struct KeysPage {
     frame: Frame,
+    /// Those that the list shows, the latest first.
     keys: Vec<KeyView>,
+    /// How many there are in force or resting, and how many have been revoked.
+    in_use: usize,
+    revoked: usize,
+    /// Whether the list shows those that have been revoked.
+    shows_revoked: bool,
     form: KeyForm,
+    /// What is wrong and in no field.
     refusal: Option<String>,
-}
-
-#[derive(Template)]
-#[template(path = "key.html")]
-struct KeyPage {
-    frame: Frame,
-    key: KeyView,
-    form: KeyForm,
-    refusal: Option<String>,
-    /// What is wrong with the wish to revoke it.
-    revoke_refusal: Option<&'static str>,
-}
-
-#[derive(Template)]
-#[template(path = "key_made.html")]
-struct KeyMadePage {
-    frame: Frame,
-    id: String,
-    name: String,
-    secret: String,
-}
-
-/// A key as pages show it.
-struct KeyView {
-    id: String,
-    name: String,
-    state: &'static str,
-    state_title: &'static str,
-    /// What the state means for the next request.
-    state_words: &'static str,
-    month_spent: SignedDollars,
-    monthly_budget: Option<SignedDollars>,
-    spent: SignedDollars,
-    total_budget: Option<SignedDollars>,
-    scopes: String,
-    models: String,
-    expires_at: Option<TimeElement>,
-    last_used_at: Option<TimeElement>,
-    created_at: TimeElement,
-    is_revoked: bool,
-}
-
-impl KeyView {
-    fn of(row: &ApiKeyRow, now: UnixMillis) -> Self {
-        let (limits, spending) = (row.limits(), row.spending());
-        let state = row.state(now);
-        let (state_title, state_words) = words(state);
-        Self {
-            id: row.public_id.clone(),
-            name: row.name.clone(),
-            state: state.as_str(),
-            state_title,
-            state_words,
-            month_spent: SignedDollars(spending.month_spent_at(now)),
-            monthly_budget: limits.monthly_budget.map(SignedDollars),
-            spent: SignedDollars(spending.spent),
-            total_budget: limits.total_budget.map(SignedDollars),
-            scopes: limits.scopes.names().collect::<Vec<_>>().join(", "),
-            models: limits.models.map_or_else(|| "all".to_owned(), |models| models.join(", ")),
-            expires_at: limits.expires_at.map(TimeElement),
-            last_used_at: row.last_used_at.map(TimeElement),
-            created_at: TimeElement(row.created_at),
-            is_revoked: state == KeyState::Revoked,
-        }
-    }
-}
-
-/// Title and meaning of a state.
-const fn words(state: KeyState) -> (&'static str, &'static str) {
-    match state {
-        KeyState::Active => ("Active", "Requests are accepted."),
-        KeyState::Paused(BudgetPeriod::Month) => (
-            "Paused",
-            "Monthly budget reached. The key resumes when the next month begins (UTC), or once you \
-             raise the budget.",
-        ),
-        KeyState::Paused(BudgetPeriod::Total) => {
-            ("Paused", "Total budget reached. Raise it to resume.")
-        }
-        KeyState::PausedByOwner => ("Paused", "You have paused it. Its requests are refused."),
-        KeyState::Expired => ("Expired", "It has expired. Set a later expiry to use it again."),
-        KeyState::Revoked => ("Revoked", "Permanently refused."),
-    }
 }
 
 /// `GET /keys`
@@ -131,25 +57,32 @@ async fn list_page(
     refusal: Option<String>,
 ) -> Result<KeysPage, PageError> {
     let (account_id, now) = (visit.person()?.account_id(), site.now());
+    let shows_revoked = visit.query().word("show") == "revoked";
     let rows = site.run(move |conn| keys::list(conn, account_id)).await?;
-    // Those that still count come first, the latest at the top.
-    let mut keys: Vec<KeyView> = rows.iter().rev().map(|row| KeyView::of(row, now)).collect();
-    keys.sort_by_key(|key| key.is_revoked);
-    Ok(KeysPage { frame: visit.frame("API keys"), keys, form, refusal })
+    let revoked = rows.iter().filter(|row| row.revoked_at.is_some()).count();
+    let shown = rows.iter().rev().filter(|row| row.revoked_at.is_some() == shows_revoked);
+    let prices = &site.settings().prices;
+    Ok(KeysPage {
+        frame: visit.frame("API keys"),
+        keys: shown.map(|row| KeyView::of(row, prices, now)).collect(),
+        in_use: rows.len().saturating_sub(revoked),
+        revoked,
+        shows_revoked,
+        form,
+        refusal,
+    })
 }
 
 /// `POST /keys`
 pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
-        let by = KeyActor::Person(visit.actor()?);
+        let session = visit.actor()?;
+        let by = KeyActor::Person(session.clone());
         let fields = visit.form().await?;
-        let form = KeyForm::sent(&fields, &site.settings().prices);
-        let limits = match form.limits() {
-            Ok(limits) => limits,
-            Err(words) => {
-                let page = list_page(&site, visit, form, Some(words.to_owned())).await?;
-                return visit.page_again(&page);
-            }
+        let mut form = KeyForm::sent(&fields, &site.settings().prices);
+        let Some(limits) = form.limits() else {
+            let page = list_page(&site, visit, form, None).await?;
+            return visit.page_again(&page);
         };
         let new = NewKey { name: form.name.clone(), limits };
         let (prices, now) = (Arc::clone(&site.settings().prices), site.now());
@@ -157,81 +90,13 @@ pub(super) async fn create(http: HttpRequest, payload: Payload, site: Data<Site>
         let issued =
             site.attempt(move |conn| keys::issue(conn, &by, &new, (&prices, most), now)).await?;
         match issued {
-            Ok(issued) => visit.page(&KeyMadePage {
-                frame: visit.frame("Your new key"),
-                id: issued.row.public_id,
-                name: issued.row.name,
-                secret: issued.key.reveal().to_owned(),
-            }),
+            Ok(issued) => created::lead_on(visit, &session, &issued),
             Err(error) => {
-                let words = told(error)?;
-                let page = list_page(&site, visit, form, Some(words)).await?;
+                let refusal = form.refuse(error)?;
+                let page = list_page(&site, visit, form, refusal).await?;
                 visit.page_again(&page)
             }
         }
-    })
-    .await
-}
-
-/// `GET /keys/{id}`
-pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    page_request::answer(http, payload, &site, async |visit| {
-        let row = find(&site, visit).await?;
-        let form = KeyForm::of(&row, &site.settings().prices);
-        visit.page(&key_page(&site, visit, &row, form, None))
-    })
-    .await
-}
-
-/// `POST /keys/{id}`
-pub(super) async fn change(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    page_request::answer(http, payload, &site, async |visit| {
-        let by = KeyActor::Person(visit.actor()?);
-        let fields = visit.form().await?;
-        let row = find(&site, visit).await?;
-        let prices = Arc::clone(&site.settings().prices);
-        let form = KeyForm::sent(&fields, &prices);
-        let change = match form.change_of(&KeyForm::of(&row, &prices)) {
-            Ok(change) => change,
-            Err(words) => {
-                let page = key_page(&site, visit, &row, form, Some(words.to_owned()));
-                return visit.page_again(&page);
-            }
-        };
-        let (id, now) = (row.public_id.clone(), site.now());
-        let changed =
-            site.attempt(move |conn| keys::change(conn, &by, &id, &change, &prices, now)).await?;
-        match changed {
-            Ok(changed) => {
-                site.parts.api.keys.forget(changed.id);
-                let location = format!("/keys/{}", changed.public_id);
-                visit.see_other(&location, Some(Flash::KeyChanged))
-            }
-            Err(error) => {
-                let words = told(error)?;
-                visit.page_again(&key_page(&site, visit, &row, form, Some(words)))
-            }
-        }
-    })
-    .await
-}
-
-/// `POST /keys/{id}/revoke`
-pub(super) async fn revoke(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    page_request::answer(http, payload, &site, async |visit| {
-        let by = KeyActor::Person(visit.actor()?);
-        let fields = visit.form().await?;
-        let row = find(&site, visit).await?;
-        if !fields.has("sure") {
-            let form = KeyForm::of(&row, &site.settings().prices);
-            let mut page = key_page(&site, visit, &row, form, None);
-            page.revoke_refusal = Some("Tick the box to confirm. This cannot be undone.");
-            return visit.page_again(&page);
-        }
-        let (id, now) = (row.public_id, site.now());
-        let revoked = site.run(move |conn| keys::revoke(conn, &by, &id, now)).await?;
-        site.parts.api.keys.forget(revoked.id);
-        visit.see_other("/keys", Some(Flash::KeyRevoked))
     })
     .await
 }
@@ -243,18 +108,6 @@ async fn find(site: &Site, visit: &PageRequest<'_>) -> Result<ApiKeyRow, PageErr
     site.run(move |conn| keys::show(conn, account_id, &id)).await
 }
 
-fn key_page(
-    site: &Site,
-    visit: &PageRequest<'_>,
-    row: &ApiKeyRow,
-    form: KeyForm,
-    refusal: Option<String>,
-) -> KeyPage {
-    let key = KeyView::of(row, site.now());
-    let frame = visit.frame(format!("Key {}", key.name));
-    KeyPage { frame, key, form, refusal, revoke_refusal: None }
-}
-
 /// Where there is no form to say it on.
 impl From<KeyError> for PageError {
     fn from(error: KeyError) -> Self {
@@ -262,22 +115,41 @@ impl From<KeyError> for PageError {
             KeyError::Db(error) => error.into(),
             KeyError::Random(_) => Self::Unavailable,
             KeyError::Person(error) => error.into(),
+            KeyError::Overlap => Self::Form,
             _ => Self::NotFound,
         }
     }
 }
 
-/// What a refusal says on its form; a fault where nobody can mend it there.
-fn told(error: KeyError) -> Result<String, PageError> {
-    match error {
-        KeyError::Db(_) | KeyError::Random(_) | KeyError::Person(_) | KeyError::NotFound => {
-            Err(error.into())
-        }
-        other => {
-            let words = other.to_string();
-            let mut letters = words.chars();
-            let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-            Ok(first.into_iter().chain(letters).chain(['.']).collect())
-        }
+impl KeyForm {
+    /// Says what was refused beside its field; what is of no field is handed back.
+    ///
+    /// # Errors
+    /// What nobody can mend on the form.
+    fn refuse(&mut self, error: KeyError) -> Result<Option<String>, PageError> {
+        let field = match error {
+            KeyError::Db(_)
+            | KeyError::Random(_)
+            | KeyError::Person(_)
+            | KeyError::NotFound
+            | KeyError::Overlap => return Err(error.into()),
+            KeyError::Name => KeyField::Name,
+            KeyError::Scopes(_) => KeyField::Scopes,
+            KeyError::Models | KeyError::UnknownModel(_) => KeyField::Models,
+            KeyError::Past => KeyField::ExpiresAt,
+            KeyError::Budget | KeyError::Zero | KeyError::TooMany(_) | KeyError::Revoked => {
+                return Ok(Some(sentence(&error)));
+            }
+        };
+        self.mark(field, sentence(&error));
+        Ok(None)
     }
+}
+
+/// An error's words as a sentence.
+fn sentence(error: &KeyError) -> String {
+    let words = error.to_string();
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
 }

@@ -12,8 +12,8 @@ mod origin;
 use std::borrow::Cow;
 
 use actix_web::cookie::Cookie;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -302,6 +302,23 @@ impl PageRequest<'_> {
     /// The log-in that waits for its second factor.
     pub(super) fn step(&self) -> Option<SecretToken> {
         cookies::step_token(self.http, &self.site.settings().site)
+    }
+
+    /// Gives the browser a sealed key for the page that shows it.
+    pub(super) fn carry_key(&mut self, sealed: &str) {
+        self.cookies.push(cookies::new_key(&self.site.settings().site, sealed));
+    }
+
+    /// The sealed key that the browser carries, which is then taken away from it. A page that is
+    /// not shown takes nothing away.
+    pub(super) fn take_key(&mut self) -> Option<String> {
+        let site = &self.site.settings().site;
+        let carried =
+            cookies::carried_key(self.http, site).filter(|_| *self.http.method() == Method::GET);
+        if carried.is_some() {
+            self.cookies.push(cookies::no_new_key(site));
+        }
+        carried
     }
 
     /// Takes the session's cookie away.

@@ -7,9 +7,8 @@ use askama::Template;
 use super::flash::Flash;
 use super::layout::Frame;
 use super::page_error::FormError;
-use super::{Site, page_request};
+use super::{Site, fields, page_request};
 use crate::accounts::identity::preferences::AccountPreferences;
-use crate::domain::money::NanoUsd;
 
 #[derive(Template)]
 #[template(path = "preferences.html")]
@@ -42,7 +41,7 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let session = visit.person()?;
         let form = visit.form().await?;
         let (typed, wants_notices) = (form.word("low_balance"), form.has("wants_notices"));
-        let stored = match threshold(typed) {
+        let stored = match fields::dollars(typed).map_err(FormError::new) {
             Ok(low_balance) => {
                 let wanted = AccountPreferences { low_balance, wants_notices };
                 let stored = visit.site.people().update_preferences(&session, wanted).await;
@@ -65,14 +64,4 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
         visit.refused(&refusal, &page)
     })
     .await
-}
-
-/// Dollars as people type them; none where nothing is typed.
-fn threshold(typed: &str) -> Result<Option<NanoUsd>, FormError> {
-    let digits = typed.trim_start_matches('$').trim();
-    if digits.is_empty() {
-        return Ok(None);
-    }
-    let refusal = |_| FormError::new("Enter an amount in dollars, for example 5 or 2.50.");
-    digits.parse().map(Some).map_err(refusal)
 }

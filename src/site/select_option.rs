@@ -26,11 +26,14 @@ impl SelectOption {
         list
     }
 
-    /// Boxes of which several may be ticked.
-    pub(super) fn boxes(options: impl IntoIterator<Item = String>, ticked: &[String]) -> Vec<Self> {
+    /// Boxes of which several may be ticked, from their values and texts.
+    pub(super) fn boxes(
+        options: impl IntoIterator<Item = (String, String)>,
+        ticked: &[String],
+    ) -> Vec<Self> {
         let mut list: Vec<Self> = options
             .into_iter()
-            .map(|value| Self { is_chosen: ticked.contains(&value), text: value.clone(), value })
+            .map(|(value, text)| Self { is_chosen: ticked.contains(&value), text, value })
             .collect();
         for value in ticked {
             if !list.iter().any(|choice| choice.value == *value) {
@@ -60,7 +63,7 @@ mod tests {
         assert_eq!(shown(SelectOption::list(pairs(), "b")), "a b!");
         assert_eq!(shown(SelectOption::list(pairs(), "c")), "a b c!");
         assert_eq!(
-            shown(SelectOption::boxes(offered(), &["c".to_owned(), "a".to_owned()])),
+            shown(SelectOption::boxes(pairs(), &["c".to_owned(), "a".to_owned()])),
             "a! b c!"
         );
     }

@@ -1,12 +1,14 @@
-//! The cookies that this server sets, and there are four: a session, what a stranger's forms follow
-//! from, a log-in that waits for its second factor, and a note for the next page. (A fifth has the
-//! reader's zone and is set by a script: `zone`.) None of the four is for scripts, for other sites, or for telling people apart who are not logged in.
+//! The cookies that this server sets, and there are five: a session, what a stranger's forms follow
+//! from, a log-in that waits for its second factor, a note for the next page, and a new API key,
+//! sealed, for the page that shows it. None of them is for scripts, for other sites, or for telling
+//! people apart who are not logged in. A sixth has the reader's zone and is set by a script: `zone`.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 
 use crate::accounts::identity::sessions::OpenedSession;
+use crate::accounts::keys::sealed_key::LIFETIME;
 use crate::api::caller::session_cookie;
 use crate::config::SiteSettings;
 use crate::domain::clock::UnixMillis;
@@ -69,6 +71,20 @@ pub(super) fn noted(http: &HttpRequest, site: &SiteSettings) -> Option<Flash> {
     Flash::parse(http.cookie(note_name(site))?.value())
 }
 
+/// A new key on its way to its page.
+pub(super) fn new_key(site: &SiteSettings, sealed: &str) -> Cookie<'static> {
+    let left = Duration::try_from(LIFETIME).unwrap_or(NOTE);
+    of_ours(site, new_key_name(site), sealed.to_owned(), left)
+}
+
+pub(super) fn no_new_key(site: &SiteSettings) -> Cookie<'static> {
+    of_ours(site, new_key_name(site), String::new(), Duration::ZERO)
+}
+
+pub(super) fn carried_key(http: &HttpRequest, site: &SiteSettings) -> Option<String> {
+    Some(http.cookie(new_key_name(site))?.value().to_owned())
+}
+
 /// The prefix makes browsers take it by TLS from this host alone.
 fn guest_name(site: &SiteSettings) -> &'static str {
     if site.base_url.is_https() { "__Host-sluice_form" } else { "sluice_form" }
@@ -76,6 +92,10 @@ fn guest_name(site: &SiteSettings) -> &'static str {
 
 fn step_name(site: &SiteSettings) -> &'static str {
     if site.base_url.is_https() { "__Host-sluice_step" } else { "sluice_step" }
+}
+
+fn new_key_name(site: &SiteSettings) -> &'static str {
+    if site.base_url.is_https() { "__Host-sluice_key" } else { "sluice_key" }
 }
 
 fn note_name(site: &SiteSettings) -> &'static str {

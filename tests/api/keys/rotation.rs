@@ -126,7 +126,7 @@ fn a_key_that_its_owner_has_paused_is_refused_everywhere_until_they_resume_it() 
     assert_eq!(ask(&app, &account).status, 200);
 
     // Behind this node's back: its memory still says that the key may ask.
-    app.settled(&account, 1);
+    app.settled(&account, 2);
     let pause = diesel::update(api_keys::table.filter(api_keys::public_id.eq(&account.key_id)))
         .set(api_keys::paused_at.eq(app.clock.now().as_millis()));
     app.db(|conn| pause.execute(conn).unwrap());

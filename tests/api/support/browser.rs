@@ -32,6 +32,14 @@ impl Browser<'_> {
         self.app.ask(&Request::get(path).header("cookie", &self.cookie))
     }
 
+    /// The page that a form leads to, with the cookies that its answer has set.
+    pub(crate) fn led_on(&self, answer: &Response) -> Response {
+        let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
+        let carried = set.filter_map(|(_, cookie)| cookie.split(';').next());
+        let cookies: Vec<&str> = std::iter::once(self.cookie.as_str()).chain(carried).collect();
+        self.app.ask(&Request::get(answer.sends_to()).header("cookie", &cookies.join("; ")))
+    }
+
     /// The text of a page that is there, and that has nothing in it which our policy forbids.
     pub(crate) fn page(&self, path: &str) -> String {
         let response = self.look(path);

@@ -149,9 +149,8 @@ impl<'a> Person<'a> {
         let known =
             sluice::db::models::credentials::of_address(&mut conn, &self.email).unwrap().unwrap();
         credit(&mut conn, known.id, 5_000_000_000);
-        let made = self.sends("/keys", "/keys", &[("name", KEY_NAME), ("scopes", "inference")]);
-        let key = between(&made, "id=\"secret\" class=\"whole secret\">", "<");
-        self.stage.plant_key(&key);
+        let made = self.send("/keys", "/keys", &[("name", KEY_NAME), ("scopes", "inference")]);
+        let key = self.new_key(&made);
         let usage = converse(self.stage, &key);
         self.page(&format!("/usage/{usage}"));
         let path = link(&self.page("/keys"), "/keys/");
@@ -161,7 +160,20 @@ impl<'a> Person<'a> {
             &path,
             &[("name", &name), ("scopes", "inference"), ("monthly_budget", "4.00")],
         );
+        self.sends_on(&path, &format!("{path}/pause"), &[]);
+        self.sends_on(&path, &format!("{path}/resume"), &[]);
+        let rotated = self.send(&path, &format!("{path}/rotate"), &[("overlap", "1h")]);
+        converse(self.stage, &self.new_key(&rotated));
         self.sends_on(&path, &format!("{path}/revoke"), &[("sure", "yes")]);
+    }
+
+    /// The key on the page that a form leads to.
+    fn new_key(&self, made: &Response) -> String {
+        assert_eq!(made.status, 303, "{}", made.text());
+        let page = self.page(made.header("location").unwrap());
+        let key = between(&page, "id=\"secret\" class=\"secret\">", "<");
+        self.stage.plant_key(&key);
+        key
     }
 
     fn pay(&self) {
