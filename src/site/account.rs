@@ -15,7 +15,6 @@ use super::layout::Frame;
 use super::{Site, page_request};
 use crate::accounts::identity::AuthError;
 use crate::accounts::identity::people::{Holdings, Profile};
-use crate::accounts::identity::preferences::AccountPreferences;
 
 #[derive(Template)]
 #[template(path = "account.html")]
@@ -25,8 +24,12 @@ struct AccountPage {
     opened: TimeElement,
     available: SignedDollars,
     reserved: SignedDollars,
-    preferences: AccountPreferences,
-    low_balance: Option<SignedDollars>,
+    /// As a decimal number for its field; empty is never.
+    low_balance: String,
+    low_balance_set: Option<SignedDollars>,
+    wants_notices: bool,
+    /// Nothing was sent here: what is refused of preferences is said on their own page.
+    refusal: Option<String>,
     sessions: GroupedCount,
     wallets: GroupedCount,
     usage_log_days: u32,
@@ -41,12 +44,14 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let profile = people.profile(id).await?;
         let Holdings { preferences, sessions, wallets } = people.holdings(&session).await?;
         visit.page(&AccountPage {
-            frame: visit.frame("Account"),
+            frame: visit.frame("Settings"),
             opened: TimeElement(profile.row.created_at),
             available: SignedDollars(profile.row.available_nanousd),
             reserved: SignedDollars(profile.row.reserved_nanousd),
-            low_balance: preferences.low_balance.map(SignedDollars),
-            preferences,
+            low_balance: preferences.low_balance.map(|sum| sum.to_string()).unwrap_or_default(),
+            low_balance_set: preferences.low_balance.map(SignedDollars),
+            wants_notices: preferences.wants_notices,
+            refusal: None,
             sessions: GroupedCount(sessions),
             wallets: GroupedCount(wallets),
             usage_log_days: visit.site.settings().privacy.usage_log_days,

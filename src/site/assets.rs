@@ -31,12 +31,13 @@ const STYLE: &str = concat!(
 );
 
 /// Every file but the theme, which is made of the settings.
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("site.css", CSS, STYLE),
     ("scheme.js", JAVASCRIPT, include_str!("assets/scheme.js")),
     ("time.js", JAVASCRIPT, include_str!("assets/time.js")),
     ("copy.js", JAVASCRIPT, include_str!("assets/copy.js")),
     ("first_request.js", JAVASCRIPT, include_str!("assets/first_request.js")),
+    ("print.js", JAVASCRIPT, include_str!("assets/print.js")),
     ("wallet.js", JAVASCRIPT, include_str!("assets/wallet.js")),
     ("usage.js", JAVASCRIPT, include_str!("assets/usage.js")),
     ("progress.js", JAVASCRIPT, include_str!("assets/progress.js")),

@@ -17,6 +17,8 @@ struct PreferencesPage {
     /// Decimal dollars as typed; empty is never.
     low_balance: String,
     wants_notices: bool,
+    /// Whether its form was on the page of settings, to which it leads back.
+    is_from_settings: bool,
     refusal: Option<String>,
 }
 
@@ -26,7 +28,8 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let session = visit.person()?;
         let known = visit.site.people().preferences(&session).await?;
         visit.page(&PreferencesPage {
-            frame: visit.frame("Preferences"),
+            frame: visit.frame("Notifications"),
+            is_from_settings: false,
             low_balance: known.low_balance.map(|amount| amount.to_string()).unwrap_or_default(),
             wants_notices: known.wants_notices,
             refusal: None,
@@ -41,6 +44,7 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let session = visit.person()?;
         let form = visit.form().await?;
         let (typed, wants_notices) = (form.word("low_balance"), form.has("wants_notices"));
+        let is_from_settings = form.word("from") == "settings";
         let stored = match fields::dollars(typed).map_err(FormError::new) {
             Ok(low_balance) => {
                 let wanted = AccountPreferences { low_balance, wants_notices };
@@ -53,10 +57,12 @@ pub(super) async fn send(http: HttpRequest, payload: Payload, site: Data<Site>) 
             Err(refusal) => Err(refusal),
         };
         let Err(refusal) = stored else {
-            return visit.see_other("/preferences", Some(Flash::PreferencesKept));
+            let there = if is_from_settings { "/account" } else { "/preferences" };
+            return visit.see_other(there, Some(Flash::PreferencesKept));
         };
         let page = PreferencesPage {
-            frame: visit.frame("Preferences"),
+            frame: visit.frame("Notifications"),
+            is_from_settings,
             low_balance: typed.to_owned(),
             wants_notices,
             refusal: Some(refusal.words.clone()),

@@ -72,6 +72,7 @@ fn account(table: &mut RouteTable) {
         .service(action("/account/totp/key", account::totp::begin))
         .service(action("/account/totp/off", account::totp::disable))
         .service(action("/account/totp/codes", account::totp::renew))
+        .service(action("/account/totp/codes/file", account::totp::file))
         .service(form("/account/closing", account::closing::show, account::closing::send))
         .service(action("/account/closing/undo", account::closing::undo))
         .service(page("/account/sessions", account::sessions::show))

@@ -7,7 +7,7 @@ use askama::Template;
 
 use crate::db::models::sessions::SessionRow;
 use crate::site::flash::Flash;
-use crate::site::format::TimeElement;
+use crate::site::format::ShortTime;
 use crate::site::layout::Frame;
 use crate::site::{Site, page_request};
 
@@ -21,18 +21,21 @@ struct SessionsPage {
 /// One session.
 struct SessionLine {
     id: String,
-    began: TimeElement,
-    seen: TimeElement,
-    ends: TimeElement,
+    began: ShortTime,
+    /// For its button's name.
+    began_machine: String,
+    seen: ShortTime,
+    ends: ShortTime,
     is_this: bool,
 }
 
 impl SessionLine {
     fn of(row: SessionRow, this: i64) -> Self {
         Self {
-            began: TimeElement(row.created_at),
-            seen: TimeElement(row.last_seen_at),
-            ends: TimeElement(row.expires_at),
+            began: ShortTime(row.created_at),
+            began_machine: row.created_at.to_rfc3339_secs(),
+            seen: ShortTime(row.last_seen_at),
+            ends: ShortTime(row.expires_at),
             is_this: row.id == this,
             id: row.public_id,
         }

@@ -1,6 +1,7 @@
 //! `/account/totp`: a second factor, set up with a picture or by typing, and its recovery codes,
 //! which are shown once.
 
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -16,6 +17,10 @@ use crate::site::page_error::{FormError, PageError};
 use crate::site::page_request::PageRequest;
 use crate::site::qr::Qr;
 use crate::site::{Site, page_request};
+
+/// Codes of a file, and characters of a code, at most.
+const CODES_MAX: usize = 20;
+const CODE_MAX: usize = 40;
 
 #[derive(Template)]
 #[template(path = "account_totp.html")]
@@ -140,6 +145,40 @@ pub(in crate::site) async fn renew(
         codes_or_again(visit, &session, renewed).await
     })
     .await
+}
+
+/// `POST /account/totp/codes/file`: the codes that a page has just shown, as a file. They are
+/// nowhere else, so the page sends them along.
+pub(in crate::site) async fn file(
+    http: HttpRequest,
+    payload: Payload,
+    site: Data<Site>,
+) -> HttpResponse {
+    page_request::answer(http, payload, &site, async |visit| {
+        visit.person()?;
+        let form = visit.form().await?;
+        let codes: Vec<&str> = form.all("code").filter(|code| is_code(code)).collect();
+        if codes.is_empty() || codes.len() > CODES_MAX {
+            return Err(PageError::Form);
+        }
+        let site_name = visit.site.settings().site.name.as_str();
+        let text = format!(
+            "Recovery codes of your {site_name} account. Each works once.\n\n{}\n",
+            codes.join("\n")
+        );
+        let name = "attachment; filename=\"recovery-codes.txt\"";
+        Ok(HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
+            .insert_header((CONTENT_DISPOSITION, name))
+            .body(text))
+    })
+    .await
+}
+
+/// Whether it may be a recovery code: letters and digits in groups.
+fn is_code(text: &str) -> bool {
+    let is_of_codes = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !text.is_empty() && text.len() <= CODE_MAX && text.bytes().all(is_of_codes)
 }
 
 /// Codes are in the answer to the form itself: they are nowhere else, and no other page could show

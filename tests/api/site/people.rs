@@ -125,6 +125,16 @@ fn a_second_factor_is_set_up_shown_once_and_turned_off() {
     let codes = browser.send(&form.with("code", &app.code_now(&app_on_phone)));
     assert_eq!(codes.status, 200, "{}", codes.text());
     assert_eq!(codes.text().matches("<li>").count(), 10);
+    let file = crate::support::forms::forms(&codes.text())
+        .into_iter()
+        .find(|form| form.action == "/account/totp/codes/file")
+        .unwrap();
+    let file = browser.send(&file);
+    assert_eq!((file.status, file.header("cache-control")), (200, Some("no-store")));
+    assert!(file.header("content-disposition").unwrap().starts_with("attachment"));
+    let text = file.text();
+    let lines = text.lines().filter(|line| codes.text().contains(&format!("<li>{line}<")));
+    assert_eq!(lines.count(), 10, "{text}");
     let page = browser.get("/account/totp").text();
     assert!(page.contains("10 recovery codes left") && !page.contains("id=\"secret\""));
     let recovery = codes.text().split("<li>").nth(1).unwrap().split('<').next().unwrap().to_owned();
