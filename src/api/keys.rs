@@ -72,9 +72,9 @@ pub struct Key {
     pub revoked_at: Option<Moment>,
     /// When it was last rotated.
     pub rotated_at: Option<Moment>,
-    /// The hint of the secret before, as long as that still works.
+    /// Hint of the previous secret, while it still works.
     pub previous_hint: Option<String>,
-    /// Until when the secret before still works.
+    /// Until when the previous secret works.
     pub previous_expires_at: Option<Moment>,
 }
 

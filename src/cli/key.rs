@@ -69,7 +69,7 @@ pub(super) enum KeyCommand {
     Rotate {
         /// The key's id, `key_…`.
         key: String,
-        /// When the secret so far stops working: now, 1h, 24h or 7d from now.
+        /// When the previous secret stops working: now, 1h, 24h or 7d from now.
         #[arg(long, value_name = "WHEN", default_value = "24h")]
         overlap: OverlapArgument,
         /// Print JSON.
@@ -186,7 +186,7 @@ fn show_issued(
     output.line(&format!("id: {}\n\n{key}\n", issued.row.public_id))?;
     output.line("Keep it safe: it is not stored and cannot be shown again.")?;
     if let Some(at) = issued.row.overlap_ends_at(now) {
-        output.line(&format!("The secret before works until {}.", at.to_rfc3339_secs()))?;
+        output.line(&format!("The previous secret works until {}.", at.to_rfc3339_secs()))?;
     }
     Ok(())
 }

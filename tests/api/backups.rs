@@ -15,6 +15,7 @@ use sluice::db::models::deposits::{self, DepositRow};
 use sluice::db::models::{accounts, api_keys, deposit_addresses, tombstones as stones, wallets};
 use sluice::deposits::credit;
 use sluice::deposits::refund::{self, Refunded};
+use sluice::domain::api_key::PlainApiKey;
 use sluice::domain::deposit::RefundState;
 use sluice::domain::evm::{EvmAddress, TxHash};
 use sluice::domain::money::NanoUsd;
@@ -129,6 +130,8 @@ fn what_happened_after_a_backup_under_load_is_done_again_where_it_must_not_be_un
 
     // What a restore must not undo.
     assert_eq!(desk.run(&["key", "revoke", &leaked.key_id]).code, 0);
+    let rotated = desk.json(&["key", "rotate", &unlinked.key_id, "--overlap", "now"]);
+    let new_key = PlainApiKey::parse(rotated["key"].as_str().unwrap()).unwrap();
     let suspend = ["account", "suspend", &bad.public_id, "--reason", "abuse"];
     assert_eq!(desk.run(&suspend).code, 0);
     close(&app, &gone, true);
@@ -160,6 +163,7 @@ fn what_happened_after_a_backup_under_load_is_done_again_where_it_must_not_be_un
     let said = drill(&app, &backup, &to);
     let done = &said["replayed"];
     assert_eq!(done["keys revoked"], 1, "{said}");
+    assert_eq!(done["keys rotated"], 1, "{said}");
     assert_eq!(done["accounts suspended"], 1, "{said}");
     assert_eq!(done["accounts erased"], 1, "{said}");
     assert_eq!(done["wallets unlinked"], 1, "{said}");
@@ -172,6 +176,12 @@ fn what_happened_after_a_backup_under_load_is_done_again_where_it_must_not_be_un
     assert!(report.discrepancies.is_empty(), "{:?}", report.discrepancies);
     let key = api_keys::find(&mut conn, &leaked.key_id).unwrap().unwrap();
     assert!(key.revoked_at.is_some());
+    let old_key = PlainApiKey::parse(&unlinked.key).unwrap();
+    let mut holder = |key: &PlainApiKey| api_keys::holder(&mut conn, &key.hash()).unwrap();
+    assert!(
+        holder(&old_key).is_none() && holder(&new_key).is_some(),
+        "the secret after the backup"
+    );
     assert!(accounts::get(&mut conn, gone.id).unwrap().is_none());
     assert!(!accounts::get(&mut conn, bad.id).unwrap().unwrap().status.is_active());
     assert!(wallets::named(&mut conn, "wal_1").unwrap().unwrap().ended_at.is_some());

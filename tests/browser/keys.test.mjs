@@ -1,15 +1,18 @@
 // Keys, from the first copy to the last refusal.
 
-import { expect, test } from './person.mjs';
+import { expect, isTold, test } from './person.mjs';
 import { MODEL, refusal, say } from './sdk.mjs';
 
 const KEY = /^sluice_[A-Za-z0-9]{20,}$/;
 
 /** Makes a key in the pages; its secret, which is shown once. */
-async function make(page, name, fill = async () => {}) {
+async function make(page, name, fill) {
   await page.goto('/keys');
-  await page.getByLabel('Name').fill(name);
-  await fill();
+  await page.getByLabel('Name', { exact: true }).fill(name);
+  if (fill) {
+    await page.getByText('Scopes, limits and models').click();
+    await fill();
+  }
   await page.getByRole('button', { name: 'Create key' }).click();
   const secret = (await page.locator('#secret').innerText()).trim();
   expect(secret).toMatch(KEY);
@@ -19,27 +22,71 @@ async function make(page, name, fill = async () => {}) {
 test('a key is shown once, works in the SDK, and is revoked @both', async ({ page, person }) => {
   await person.credit(5);
   const key = await make(page, 'laptop');
-  await page.getByRole('link', { name: 'I have copied it' }).click();
-  const lastUsed = page.locator('dl div', { hasText: 'Last used' });
-  await expect(lastUsed).toContainText('never');
+  const first = page.locator('[data-first-request]');
+  await expect(first).toContainText('Waiting for the first request');
+  // Reloaded, the page shows no key, and none was made.
+  await page.reload();
+  await expect(page.locator('#secret')).toHaveCount(0);
   expect(await page.content()).not.toContain(key);
+  expect((await person.ask(200, 'GET', '/api/v1/keys')).data.length).toBe(1);
   expect((await say(key)).data.type).toBe('message');
+  await page.reload();
+  await expect(first).toContainText('First request received');
 
   await page.goto('/keys');
+  await expect(page.getByRole('row', { name: /laptop/ })).toContainText(key.slice(-4));
   await page.getByRole('link', { name: 'laptop' }).click();
+  const lastUsed = page.locator('dl div', { hasText: 'Last used' });
   await expect(lastUsed.locator('time')).toBeVisible();
   expect(await page.content()).not.toContain(key);
   await page.getByText('Revoke this key').click();
   await page.getByLabel(/I no longer need/).check();
   await page.getByRole('button', { name: 'Revoke key permanently' }).click();
-  await expect(page.getByRole('main')).toContainText('Revoked');
+  await isTold(page, 'revoked');
+  await page.getByRole('link', { name: /^Revoked/ }).click();
+  await expect(page.getByRole('row', { name: /laptop/ })).toContainText('Revoked');
   expect(await refusal(key)).toEqual([401, 'authentication_error']);
+});
+
+test('a key is paused, resumed and rotated, and both secrets work for a while', async ({ page, person }) => {
+  await person.credit(5);
+  const key = await make(page, 'laptop');
+  const act = async (name) => {
+    await page.goto('/keys');
+    await page.getByLabel('Actions for laptop').click();
+    await page.locator('.items').getByText(name).click();
+  };
+  await act('Pause');
+  await isTold(page, 'paused');
+  expect(await refusal(key)).toEqual([403, 'permission_error']);
+  await act('Resume');
+  await isTold(page, 'active again');
+  expect((await say(key)).data.type).toBe('message');
+  await act('Rotate');
+  await page.getByLabel('The old key ends').selectOption('In 1 hour');
+  await page.getByRole('button', { name: 'Rotate key' }).click();
+  const next = (await page.locator('#secret').innerText()).trim();
+  expect(next).toMatch(KEY);
+  expect(next).not.toBe(key);
+  expect((await say(key)).data.type).toBe('message');
+  expect((await say(next)).data.type).toBe('message');
+});
+
+test('the page of a new key turns green at the first request @script', async ({ page, person }) => {
+  await person.credit(5);
+  const key = await make(page, 'laptop');
+  const python = page.getByLabel('Python', { exact: true });
+  await python.check({ force: true });
+  await expect(page.getByText(`api_key="${key}"`)).toBeVisible();
+  await say(key);
+  await expect(page.locator('[data-first-request]')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByText('First request received')).toBeVisible();
 });
 
 test('a key is copied by a press @script', async ({ page, person, context }) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const key = await make(page, `of ${person.email}`);
-  await page.getByRole('button', { name: 'Copy' }).click();
+  await page.getByRole('button', { name: 'Copy' }).first().click();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(key);
 });
 
@@ -71,8 +118,8 @@ test('a key is for inference unless more boxes are ticked, and only for what is 
 
 test('a key stops at its budget, and goes on when that is raised @both', async ({ page, person }) => {
   await person.credit(5);
-  const budget = page.getByLabel('Total budget in dollars');
-  const key = await make(page, 'small budget', () => budget.fill('0.000001'));
+  const budget = page.getByLabel('Total budget (USD)');
+  const key = await make(page, 'small budget', () => budget.fill('0,000001'));
   expect(await refusal(key)).toEqual([402, 'billing_error']);
   await page.goto('/keys');
   await page.getByRole('link', { name: 'small budget' }).click();
@@ -86,12 +133,15 @@ test('a key stops at its budget, and goes on when that is raised @both', async (
 
 test('a limit that is none is refused, and what was typed is kept', async ({ page, person }) => {
   await page.goto('/keys');
-  await page.getByLabel('Name').fill(`of ${person.email}`);
-  await page.getByLabel('Total budget in dollars').fill('much');
+  await page.getByLabel('Name', { exact: true }).fill(`of ${person.email}`);
+  await page.getByText('Scopes, limits and models').click();
+  await page.getByLabel('Total budget (USD)').fill('much');
   await page.getByRole('button', { name: 'Create key' }).click();
   await expect(page.getByRole('alert')).toBeVisible();
-  await expect(page.getByLabel('Name')).toHaveValue(`of ${person.email}`);
-  await expect(page.getByLabel('Total budget in dollars')).toHaveValue('much');
+  const total = page.getByLabel('Total budget (USD)');
+  await expect(total).toHaveAccessibleDescription(/Enter an amount in dollars/);
+  await expect(page.getByLabel('Name', { exact: true })).toHaveValue(`of ${person.email}`);
+  await expect(total).toHaveValue('much');
   const { data } = await person.ask(200, 'GET', '/api/v1/keys');
   expect(data).toEqual([]);
 });

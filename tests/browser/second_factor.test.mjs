@@ -1,5 +1,7 @@
 // A second factor and what replaces it when it is lost.
 
+import { readFile } from 'node:fs/promises';
+
 import { expect, isTold, logIn, test } from './person.mjs';
 import { readQr } from './qr.mjs';
 import { Authenticator } from './totp.mjs';
@@ -19,6 +21,16 @@ async function setUp(page, person) {
   const codes = await page.locator('#codes li').allInnerTexts();
   return { authenticator, codes, secret, uri };
 }
+
+test('recovery codes are downloaded as a file', async ({ page, person }) => {
+  const { codes } = await setUp(page, person);
+  const started = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Download' }).click();
+  const file = await started;
+  expect(file.suggestedFilename()).toBe('recovery-codes.txt');
+  const text = await readFile(await file.path(), 'utf8');
+  expect(text.split('\n').filter((line) => codes.includes(line))).toEqual(codes);
+});
 
 async function enter(page, code) {
   await page.getByLabel('Six digits, or a recovery code').fill(code);

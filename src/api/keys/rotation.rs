@@ -18,7 +18,7 @@ use crate::domain::key_overlap::KeyOverlap;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Rotation {
-    /// When the secret so far stops working; default: `24h` from now.
+    /// When the previous secret stops working; default: `24h` from now.
     #[schema(schema_with = overlaps)]
     overlap: Option<String>,
 }
@@ -34,7 +34,7 @@ fn overlaps() -> Object {
 /// Rotates a key.
 ///
 /// Gives the key another secret. It stays the same key: id, name, scopes, limits and amounts spent
-/// are shared by both secrets, so both together spend no more than its budgets. The secret so far
+/// are shared by both secrets, so both together spend no more than its budgets. The previous secret
 /// works until the overlap ends; with `now` it is refused within seconds. Only this response
 /// contains the new secret.
 #[utoipa::path(

@@ -118,6 +118,7 @@ impl<'a> Person<'a> {
         canaries.plant("the key of a second factor", &secret);
         let code = code_now(&authenticator(&secret));
         let first = recovery_codes(&self.sends(page, page, &[("code", &code)]));
+        self.sends(page, "/account/totp/codes/file", &[("code", &first[0])]);
         let both = [("password", self.password.as_str()), ("code", &first[0])];
         let codes = recovery_codes(&self.sends(page, "/account/totp/codes", &both));
         for code in first.iter().chain(&codes) {
