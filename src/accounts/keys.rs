@@ -1,5 +1,5 @@
-//! Keys as their owner handles them: made, limited, paused, rotated, listed, taken back. A key belongs to one
-//! account for its life, and whoever else names it is told that there is none.
+//! Keys as their owner handles them: made, limited, paused, rotated, listed, taken back. A key
+//! belongs to one account for its life, and whoever else names it is told that there is none.
 //!
 //! After a change, the node's [`ApiKeyCache`] has to forget the key, so that it counts at once.
 

@@ -36,8 +36,8 @@ pub struct Key {
     /// before hints.
     #[schema(example = "sluice_…mpqN")]
     pub hint: Option<String>,
-    /// `paused`: its owner has paused it, or a budget is used up. Requests of `paused`, `expired` and
-    /// `revoked` keys are refused.
+    /// `paused`: its owner has paused it, or a budget is used up. Requests of `paused`, `expired`
+    /// and `revoked` keys are refused.
     #[schema(schema_with = states)]
     pub state: &'static str,
     /// The budget that is used up; or `owner`.

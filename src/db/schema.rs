@@ -6,12 +6,16 @@
 mod arrivals;
 mod compatibility;
 mod journal;
+mod mail;
 mod reading;
+mod tombstones;
 
 pub use arrivals::{address_balances, deposit_arrivals, token_looks};
 pub use compatibility::schema_compatibility;
 pub use journal::journal_events;
+pub use mail::{email_tokens, outbox, unsubscribe_tokens};
 pub use reading::{chain_blocks, chain_candidates, chain_providers, chains};
+pub use tombstones::{deposit_tombstones, secret_checks};
 
 diesel::table! {
     accounts (id) {
@@ -321,18 +325,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    email_tokens (token_hash) {
-        token_hash -> Binary,
-        purpose -> Text,
-        account_id -> Nullable<BigInt>,
-        email -> Text,
-        created_at -> BigInt,
-        expires_at -> BigInt,
-        credentials_epoch -> Nullable<BigInt>,
-    }
-}
-
-diesel::table! {
     log_in_steps (token_hash) {
         token_hash -> Binary,
         account_id -> BigInt,
@@ -358,24 +350,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    outbox (id) {
-        id -> BigInt,
-        message_id -> Text,
-        kind -> Text,
-        reference -> Text,
-        account_id -> Nullable<BigInt>,
-        recipient -> Text,
-        params -> Text,
-        tries -> BigInt,
-        due_at -> BigInt,
-        created_at -> BigInt,
-        is_bulk -> Bool,
-        credentials_epoch -> Nullable<BigInt>,
-        is_notice -> Bool,
-    }
-}
-
-diesel::table! {
     policy_versions (id) {
         id -> BigInt,
         kind -> Text,
@@ -394,30 +368,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    unsubscribe_tokens (token_hash) {
-        token_hash -> Binary,
-        account_id -> BigInt,
-        expires_at -> BigInt,
-    }
-}
-
-diesel::table! {
     chores (name) {
         name -> Text,
         finished_at -> BigInt,
-    }
-}
-
-diesel::table! {
-    deposit_tombstones (hash) {
-        hash -> Binary,
-    }
-}
-
-diesel::table! {
-    secret_checks (name) {
-        name -> Text,
-        value -> Binary,
     }
 }
 

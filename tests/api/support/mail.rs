@@ -146,7 +146,8 @@ impl TestApp {
         self.db(|conn| assert!(outbox::enqueue(conn, &mail, now).unwrap()));
     }
 
-    /// The mails in the folder, oldest first, but for those that each log-in and each new key bring.
+    /// The mails in the folder, oldest first, but for those that each log-in and each new key
+    /// bring.
     pub(crate) fn mails(&self) -> Vec<Eml> {
         let mut mails = self.all_mails();
         mails.retain(|mail| {

@@ -54,8 +54,8 @@ const HEAD: &str = "SELECT
     open.id, open.account_id, open.api_key_id, open.node_id, open.amount_nanousd, open.record,
     open.created_at, open.risk_nanousd,
     key.id, key.account_id, key.revoked_at, key.paused_at, key.expires_at,
-    key.monthly_budget_nanousd, key.total_budget_nanousd, key.last_used_at, key.spent_nanousd, key.month,
-    key.month_spent_nanousd, key.paused_until, key.xmin::text::bigint,
+    key.monthly_budget_nanousd, key.total_budget_nanousd, key.last_used_at, key.spent_nanousd,
+    key.month, key.month_spent_nanousd, key.paused_until, key.xmin::text::bigint,
     CASE WHEN want.is_hold
         AND (key.monthly_budget_nanousd IS NOT NULL OR key.total_budget_nanousd IS NOT NULL)
         AND row_number() OVER (PARTITION BY want.is_hold, key.id) = 1
