@@ -2,12 +2,14 @@
 //! subject and whose paragraphs make both forms of the mail. A paragraph that is nothing but one of
 //! our own links becomes a link.
 
+mod button;
 mod deposit;
 mod text;
 
 use std::time::Duration;
 
 use askama::Template;
+use chrono::{DateTime, Utc};
 
 pub use self::deposit::DepositLetter;
 use self::text::LetterText;
@@ -95,6 +97,10 @@ struct Plain<'a> {
 struct Html<'a> {
     head: &'a Letterhead,
     subject: &'a str,
+    /// What a list of mail shows beside the subject.
+    preheader: &'a str,
+    /// The words on the first link.
+    button: &'static str,
     blocks: &'a [Paragraph<'a>],
 }
 
@@ -102,6 +108,8 @@ struct Html<'a> {
 struct Paragraph<'a> {
     text: &'a str,
     is_link: bool,
+    /// The first link, which is a button as well.
+    is_button: bool,
 }
 
 impl Letter<'_> {
@@ -120,14 +128,22 @@ impl Letter<'_> {
             .split("\n\n")
             .map(str::trim)
             .filter(|text| !text.is_empty())
-            .map(|text| Paragraph { text, is_link: links.iter().any(|link| link == text) })
+            .map(|text| {
+                let is_link = links.iter().any(|link| link == text);
+                Paragraph { text, is_link, is_button: false }
+            })
             .collect();
+        if let Some(first) = blocks.iter_mut().find(|block| block.is_link) {
+            first.is_button = true;
+        }
+        let preheader = blocks.first().map_or(subject, |block| block.text);
         if let Some(link) = unsubscribe {
-            blocks.push(Paragraph { text: UNSUBSCRIBE, is_link: false });
-            blocks.push(Paragraph { text: link, is_link: true });
+            blocks.push(Paragraph { text: UNSUBSCRIBE, is_link: false, is_button: false });
+            blocks.push(Paragraph { text: link, is_link: true, is_button: false });
         }
         let plain = Plain { head, blocks: &blocks }.render()?;
-        let html = Html { head, subject, blocks: &blocks }.render()?;
+        let button = self.button();
+        let html = Html { head, subject, preheader, button, blocks: &blocks }.render()?;
         Ok(RenderedMail { subject: subject.to_owned(), plain, html })
     }
 
@@ -162,15 +178,15 @@ impl Letter<'_> {
             }
             Self::KeyPaused(paused) => {
                 let is_month = paused.period == BudgetPeriod::Month;
-                LetterText::KeyPaused { head, paused, is_month, link, preferences }.render()
+                LetterText::KeyPaused { head, paused, is_month, link }.render()
             }
             Self::AccountClosing(AccountClosing { erased_at }) => {
-                let erased_at = UnixMillis::from_millis(*erased_at).to_rfc3339_secs();
+                let erased_at = moment(UnixMillis::from_millis(*erased_at), "%-d %B %Y, %H:%M UTC");
                 LetterText::AccountClosing { head, erased_at: &erased_at, log_in, reset }.render()
             }
             Self::PolicyChanged(PolicyNotice { version, in_force, words }) => {
                 let name = version.kind.name();
-                let in_force = &in_force.to_string();
+                let in_force = &moment(in_force.begin(), "%-d %B %Y");
                 LetterText::PolicyChanged { head, name, in_force, words, link, closing }.render()
             }
             Self::StandingChanged(StandingChanged { is_suspended }) => {
@@ -234,6 +250,12 @@ fn span(span: Duration) -> String {
         secs => (secs / 60, "minute"),
     };
     if count == 1 { format!("one {unit}") } else { format!("{count} {unit}s") }
+}
+
+/// A moment in UTC as people write it.
+fn moment(at: UnixMillis, form: &str) -> String {
+    let at = DateTime::<Utc>::from_timestamp_millis(at.as_millis()).unwrap_or_default();
+    at.format(form).to_string()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! loaded.
 
 use super::*;
+use crate::domain::colour::Colour;
 use crate::domain::mail::DepositNews;
 use crate::domain::policy::PolicyKind;
 use crate::domain::secret_token::TokenKind;
@@ -15,6 +16,8 @@ fn head() -> Letterhead {
         site_name: "Light & Power".to_owned(),
         base_url: "https://example.org".to_owned(),
         support_email: Some("help@example.org".to_owned()),
+        accent: Colour::new(0x0d, 0x5c, 0x75),
+        accent_dark: Colour::new(0x8a, 0xc4, 0xd6),
     }
 }
 
@@ -144,6 +147,25 @@ fn every_mail_has_both_forms_and_leads_nowhere_but_home() {
 }
 
 #[test]
+fn the_first_link_is_the_one_button() {
+    let token = SecretToken::random(TokenKind::Mail).unwrap();
+    for letter in letters(&token) {
+        let unsubscribe = Some("https://example.org/unsubscribe?token=x");
+        let html = letter.write(&head(), unsubscribe).unwrap().html;
+        let buttons: Vec<&str> = html.split("<a class=\"button\" href=\"").skip(1).collect();
+        if matches!(letter, Letter::EmailChanged) {
+            assert!(buttons.len() <= 1, "{html}");
+            continue;
+        }
+        let [button] = buttons.as_slice() else { panic!("{} buttons: {html}", buttons.len()) };
+        let (to, rest) = button.split_once('"').unwrap();
+        assert!(rest.starts_with('>') && rest.contains("</a></div>"), "{html}");
+        assert!(html.contains(&format!("<p><a href=\"{to}\">{to}</a></p>")), "{html}");
+        assert!(!to.contains("unsubscribe"), "{html}");
+    }
+}
+
+#[test]
 fn a_link_carries_its_token_and_says_how_long_it_works() {
     let token = SecretToken::random(TokenKind::Mail).unwrap();
     let cases = [
@@ -204,7 +226,7 @@ fn headers_take_no_lines_from_anywhere() {
 fn p16_a_notice_says_when_and_what_changes_in_the_operators_words() {
     let hostile = "More than 3 < 5 days.\n\n<script>alert(1)</script>\n\nhttps://evil.example";
     let written = Letter::PolicyChanged(policy(hostile)).write(&head(), None).unwrap();
-    assert_eq!(written.subject, "Light & Power: changes to our privacy policy on 2026-12-31");
+    assert_eq!(written.subject, "Light & Power: changes to our privacy policy on 31 December 2026");
     assert!(written.plain.contains("\n\nMore than 3 < 5 days.\n\n"), "{}", written.plain);
     assert!(written.plain.contains("\n\nhttps://example.org/privacy/versions/3\n\n"));
     assert!(!written.html.contains("<script") && !written.html.contains("href=\"https://evil"));

@@ -43,7 +43,6 @@ pub(super) enum LetterText<'a> {
         paused: &'a KeyPaused,
         is_month: bool,
         link: &'a str,
-        preferences: &'a str,
     },
     #[template(path = "mail_account_closing.txt", whitespace = "preserve")]
     AccountClosing { head: &'a Letterhead, erased_at: &'a str, log_in: &'a str, reset: &'a str },
