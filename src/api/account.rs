@@ -136,7 +136,7 @@ fn standings() -> Object {
     word_of(["active", "suspended", "closing"], None)
 }
 
-/// Shows the account.
+/// Get the account.
 ///
 /// API keys see only the balance and what was spent. Sessions also see the email address, the login settings and the
 /// other data. The archive has every row.
@@ -169,7 +169,7 @@ pub(super) async fn show(
     }))
 }
 
-/// Changes the password.
+/// Change the password.
 ///
 /// Ends all other sessions. We confirm it by email.
 #[utoipa::path(
@@ -194,7 +194,7 @@ pub(super) async fn change_password(
     Ok(NoContent)
 }
 
-/// Requests a change of the email address.
+/// Request an email change.
 ///
 /// We email a link to the new address; opening it makes the change. The response is the same if the
 /// address already has an account.
@@ -219,7 +219,7 @@ pub(super) async fn ask_for_email(
     Ok(Accepted(Asked::to("We sent a link to the new address.")))
 }
 
-/// Confirms the new email address.
+/// Confirm a new email address.
 ///
 /// Takes the token from the emailed link. We notify the old address by email.
 #[utoipa::path(

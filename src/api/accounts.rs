@@ -61,7 +61,7 @@ impl Asked {
     }
 }
 
-/// Signs up.
+/// Sign up.
 ///
 /// We email a link to create the account. The response is the same if the address already has an
 /// account; the email then says so.
@@ -84,7 +84,7 @@ pub(super) async fn create(
     Ok(Accepted(Asked::to("We sent a link to this address.")))
 }
 
-/// Creates an account.
+/// Create an account.
 ///
 /// Takes the token from the emailed link and a password, and logs in. The link works once.
 #[utoipa::path(
@@ -108,7 +108,7 @@ pub(super) async fn confirm(
     Ok(Created(NewSession::of(&opened)))
 }
 
-/// Requests a password reset.
+/// Request a password reset.
 ///
 /// We email the address if it has an account. The response is the same if it has none.
 #[utoipa::path(
@@ -129,7 +129,7 @@ pub(super) async fn ask_to_reset(
     Ok(Accepted(Asked::to("If the address has an account, we sent an email to it.")))
 }
 
-/// Sets a new password.
+/// Set a new password.
 ///
 /// Takes the token from the emailed link. All sessions end. Then log in, with a code if two-factor
 /// authentication is on.

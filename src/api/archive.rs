@@ -56,7 +56,7 @@ impl FileSource for HeldArchive {
     }
 }
 
-/// Downloads all data of the account.
+/// Download all account data.
 ///
 /// Everything we hold about the account, as one ZIP: profile, preferences, sessions, keys, wallets
 /// with their proofs, deposits, claims, refunds, addresses, ledger, usage log, queued emails and

@@ -43,7 +43,7 @@ pub(super) struct Closing {
     erased_at: Moment,
 }
 
-/// Deletes the account.
+/// Delete the account.
 ///
 /// Its keys, sessions and wallet links end at once, including this session. You can log in and
 /// cancel the deletion before `erased_at`; then the account is erased.
@@ -71,7 +71,7 @@ pub(super) async fn begin(
     Ok(Accepted(Closing { erased_at: Moment(erased_at) }))
 }
 
-/// Cancels the deletion.
+/// Cancel deletion.
 ///
 /// You need to create new keys and link your wallets again.
 #[utoipa::path(

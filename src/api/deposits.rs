@@ -83,7 +83,7 @@ pub(super) struct DepositPage {
     arrivals: Vec<Arrival>,
 }
 
-/// Submits a transaction.
+/// Submit a transaction.
 ///
 /// Looks up a transaction at once and reports the deposits in it. A claim makes a deposit visible
 /// sooner, but does not decide which account gets it.
@@ -117,7 +117,7 @@ pub(super) async fn claim(
     }
 }
 
-/// Lists deposits.
+/// List deposits.
 ///
 /// The account's deposits, newest first. The first page also has its latest claims and other
 /// arrivals at its own address.
@@ -183,7 +183,7 @@ fn page_of(
     Ok(DepositPage { data, has_more, claims, arrivals })
 }
 
-/// Shows a deposit or a claim.
+/// Get a deposit or a claim.
 ///
 /// A deposit or a claim of the account, or a deposit listed by one of its claims.
 #[utoipa::path(

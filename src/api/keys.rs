@@ -194,7 +194,7 @@ fn pauses() -> Object {
     word_or_null(["monthly_budget", "total_budget", "owner"])
 }
 
-/// Lists keys.
+/// List keys.
 ///
 /// All keys of the account, oldest first, including revoked ones. A key with scope `inference` but
 /// not `read` sees only itself.
@@ -213,7 +213,7 @@ pub(super) async fn list(
     Ok(Json(List { data: shown.map(|row| Key::of(row, now)).collect() }))
 }
 
-/// Creates a key.
+/// Create a key.
 ///
 /// Only this response contains the key itself.
 #[utoipa::path(
@@ -244,7 +244,7 @@ pub(super) async fn create(
     Ok(Created(MadeKey { key, shown: Key::of(&made.row, now) }))
 }
 
-/// Shows a key.
+/// Get a key.
 ///
 /// A key with scope `inference` but not `read` can see only itself.
 #[utoipa::path(
@@ -268,7 +268,7 @@ pub(super) async fn show(
     Ok(Json(Key::of(&row, now)))
 }
 
-/// Changes a key.
+/// Update a key.
 ///
 /// Changes name, scopes and limits, but not the amounts spent, and pauses or resumes the key.
 /// Changes apply at once on the server that handles this call, and within seconds on all others.
@@ -300,7 +300,7 @@ pub(super) async fn change(
     Ok(Json(Key::of(&changed, now)))
 }
 
-/// Revokes a key.
+/// Revoke a key.
 ///
 /// This cannot be undone. Requests in progress still finish.
 #[utoipa::path(

@@ -52,7 +52,7 @@ pub(super) struct LedgerPage {
     has_more: bool,
 }
 
-/// Lists ledger entries.
+/// List ledger entries.
 ///
 /// Every change of the account's balance, newest first, each with the resulting balance. Their sum
 /// is the available plus the reserved amount.
@@ -97,7 +97,7 @@ impl QueryFields for LedgerExportQuery {
     const REFUSAL: Refusal = BAD_FORMAT;
 }
 
-/// Exports the ledger.
+/// Export the ledger.
 ///
 /// All entries up to now, oldest first, as one file.
 #[utoipa::path(

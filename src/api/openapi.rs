@@ -116,7 +116,7 @@ impl Document {
     }
 }
 
-/// Describes this API.
+/// Get this API description.
 ///
 /// This document (OpenAPI 3.1). It changes only with releases and settings.
 #[utoipa::path(

@@ -36,7 +36,7 @@ impl Fields for Preferences {
         "low_balance_usd (decimal text or null), wants_notices (true or false)";
 }
 
-/// Shows the preferences.
+/// Get preferences.
 #[utoipa::path(
     get, path = "/api/v1/preferences", operation_id = "get_preferences",
     responses((status = 200, description = "The preferences.")),
@@ -49,7 +49,7 @@ pub(super) async fn show(
     Ok(Json(Preferences::from(known)))
 }
 
-/// Updates the preferences.
+/// Update preferences.
 #[utoipa::path(
     put, path = "/api/v1/preferences", operation_id = "set_preferences",
     responses(

@@ -93,7 +93,7 @@ pub struct LongPromptPrices {
     pub per_million_tokens: ClassPrices,
 }
 
-/// Shows the prices.
+/// Get prices.
 ///
 /// The current prices of each model. Prices are exact: with the operator's multiplier they may have
 /// more decimals than amounts. The cost of a request is summed exactly and rounded up once, to a

@@ -76,7 +76,7 @@ pub(super) struct Session {
     is_current: bool,
 }
 
-/// Logs in.
+/// Log in.
 ///
 /// With two-factor authentication, a call without `code` gets 401 `code_required` if the password
 /// is right.
@@ -101,7 +101,7 @@ pub(super) async fn create(
     Ok(Created(NewSession::of(&opened)))
 }
 
-/// Lists sessions.
+/// List sessions.
 ///
 /// Active sessions, newest first. We do not record location or device.
 #[utoipa::path(
@@ -117,7 +117,7 @@ pub(super) async fn list(
     Ok(Json(List { data: rows.iter().map(|row| document(row, current)).collect() }))
 }
 
-/// Logs out everywhere.
+/// Log out everywhere.
 ///
 /// Ends all sessions of the account, including this one.
 #[utoipa::path(
@@ -132,7 +132,7 @@ pub(super) async fn delete_all(
     Ok(NoContent)
 }
 
-/// Ends a session.
+/// End a session.
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{id}", operation_id = "log_out",
     params(("id" = String, Path, description = "A session (`session_…`), or `current` for the \

@@ -73,7 +73,7 @@ pub(super) struct UsagePage {
     has_more: bool,
 }
 
-/// Lists requests.
+/// List usage.
 ///
 /// Newest first. Pass the id of the last one as `before` to get the next page; new requests do not
 /// shift it. A key with scope `inference` but not `read` sees only its own requests, here and in
@@ -109,7 +109,7 @@ pub(super) async fn list(
     Ok(Json(UsagePage { data, has_more: page.has_more }))
 }
 
-/// Shows a request.
+/// Get the usage of a request.
 ///
 /// With its itemised cost: each type of token, its price and its multipliers. Lines plus rounding
 /// equal the charge, to the nano-dollar.
@@ -157,7 +157,7 @@ impl QueryFields for DaysQuery {
     );
 }
 
-/// Sums by day.
+/// Sum usage by day.
 ///
 /// Cost, tokens and requests by day in UTC, for 400 days at most. The twelve most expensive models
 /// or keys have their own series; the rest share one.
@@ -222,7 +222,7 @@ impl QueryFields for UsageExportQuery {
     );
 }
 
-/// Exports requests.
+/// Export usage.
 ///
 /// All requests or those of a period, oldest first, as one file: CSV with a header line, or one
 /// JSON object per line. If an export fails midway, the connection is cut, so that it never looks

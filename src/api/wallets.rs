@@ -97,7 +97,7 @@ fn end_reasons() -> Object {
     word_or_null(["moved"])
 }
 
-/// Creates a message to sign.
+/// Create a message to sign.
 ///
 /// A wallet is linked by signing this message (ERC-4361). Nothing is transferred.
 #[utoipa::path(
@@ -132,7 +132,7 @@ pub(super) async fn challenge(
     }))
 }
 
-/// Links a wallet.
+/// Link a wallet.
 ///
 /// Payments of the wallet to a shared address are credited to this account: all later ones, and
 /// earlier ones that belong to no account yet. A wallet linked to another account moves to this
@@ -227,7 +227,7 @@ async fn linked(
     }
 }
 
-/// Lists wallets.
+/// List wallets.
 ///
 /// Linked wallets, and wallets that moved to another account, newest first.
 #[utoipa::path(
@@ -244,7 +244,7 @@ pub(super) async fn list(
     Ok(Json(List { data }))
 }
 
-/// Unlinks a wallet.
+/// Unlink a wallet.
 ///
 /// Later payments of the wallet belong to nobody until it is linked again. Therefore this requires
 /// a session, not a key.

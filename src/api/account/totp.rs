@@ -75,7 +75,7 @@ pub(in crate::api) struct RecoveryCodes {
     recovery_codes: Vec<String>,
 }
 
-/// Starts two-factor setup.
+/// Start two-factor setup.
 ///
 /// It takes effect only after `PUT` with a code. Calling this again creates a new key.
 #[utoipa::path(
@@ -99,7 +99,7 @@ pub(in crate::api) async fn create(
     Ok(Created(Setup { secret: setup.secret, uri: setup.uri }))
 }
 
-/// Turns two-factor authentication on.
+/// Turn on two-factor authentication.
 #[utoipa::path(
     put, path = "/api/v1/account/totp", operation_id = "enable_totp",
     responses(
@@ -120,7 +120,7 @@ pub(in crate::api) async fn enable(
     Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
-/// Turns two-factor authentication off.
+/// Turn off two-factor authentication.
 #[utoipa::path(
     delete, path = "/api/v1/account/totp", operation_id = "disable_totp",
     responses(
@@ -141,7 +141,7 @@ pub(in crate::api) async fn disable(
     Ok(NoContent)
 }
 
-/// Creates new recovery codes.
+/// Create new recovery codes.
 ///
 /// The old codes stop working.
 #[utoipa::path(

@@ -60,7 +60,7 @@ impl PartialSchema for DepositEvent {
 
 impl ToSchema for DepositEvent {}
 
-/// Follows a deposit or a claim.
+/// Follow a deposit or a claim.
 ///
 /// Server-sent events: `deposit` with the whole document at the start and after each change, and
 /// comments in between. The stream ends when no more changes are expected, or after ten minutes. A
@@ -112,7 +112,7 @@ impl PartialSchema for DepositsEvent {
 
 impl ToSchema for DepositsEvent {}
 
-/// Follows the list of deposits.
+/// Follow the list of deposits.
 ///
 /// Server-sent events: `deposits` with the twenty newest deposits and claims at the start and after
 /// each change or new deposit, and comments in between. The stream ends after ten minutes. A

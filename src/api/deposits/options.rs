@@ -117,7 +117,7 @@ fn kinds() -> Object {
     word_of(["own", "treasury"], None)
 }
 
-/// Lists the ways to pay.
+/// List ways to pay.
 ///
 /// All supported chains and coins, and the addresses to pay to. If accounts can have their own
 /// deposit address, it is issued on request (`issue_deposit_address`).

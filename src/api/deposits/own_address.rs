@@ -20,7 +20,7 @@ pub(in crate::api) struct OwnAddress {
     address: String,
 }
 
-/// Issues the account's own deposit address.
+/// Create a deposit address.
 ///
 /// Every payment to it counts for the account, on every configured chain and without a linked
 /// wallet. An account has one address; later calls return the same.
