@@ -9,6 +9,7 @@ mod parts;
 mod plaintext;
 mod probe;
 mod reload;
+mod status_days;
 mod upkeep;
 mod worker_data;
 
@@ -183,7 +184,7 @@ impl Application {
         // Actors begin when they are first polled, which must be while there is a runtime.
         tokio::task::yield_now().await;
         let handlers = Arc::new(Handlers::new(&context, &tls, &chains)?);
-        let (handlers, _) = watch::channel(handlers);
+        let (handlers, watched_handlers) = watch::channel(handlers);
         let (door, gateway) = clients::serve(&context, &handlers)?;
         let client_address = door.address;
         let entrance = Entrance::default();
@@ -201,6 +202,7 @@ impl Application {
         upkeep::forget_in_time(&context);
         upkeep::keep_log_short(&context);
         upkeep::write_refusals(&context);
+        status_days::keep(&context, watched_handlers);
         let probe = probe::start(&context, door, &entrance)?;
         Ok(Self {
             client_address,

@@ -1,5 +1,7 @@
-//! `GET /api/v1/status`: whether messages are served, and how each chain stands. Which upstreams
-//! and providers there are, and what ails them, is the operator's business.
+//! `GET /api/v1/status`: whether messages are served, and the status of mail and of each chain.
+//! Which upstreams and providers there are, and what ails them, is the operator's business.
+
+pub mod days;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
+use self::days::StatusPart;
 use super::Api;
 use super::answer::Json;
 use super::deposits::document::{ChainStatus, ChainsView};
@@ -25,8 +28,12 @@ const AGE: Duration = Duration::from_secs(1);
 /// The status of the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Status {
+    /// What the operator says at the moment; null for nothing.
+    pub message: Option<String>,
     /// Status of requests for messages.
     pub messages: MessagesStatus,
+    /// Status of email from this service.
+    pub mail: MailStatus,
     /// The chains that accept deposits, in the operator's order.
     pub chains: Vec<ChainStanding>,
 }
@@ -36,6 +43,16 @@ pub struct Status {
 pub struct MessagesStatus {
     /// `ok`; `unavailable`: requests are refused at the moment.
     #[schema(schema_with = words)]
+    pub status: &'static str,
+    /// The meaning, if not `ok`.
+    pub detail: Option<&'static str>,
+}
+
+/// Whether email is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MailStatus {
+    /// `ok`; `delayed`: the last attempts have failed, and are repeated.
+    #[schema(schema_with = mail_words)]
     pub status: &'static str,
     /// The meaning, if not `ok`.
     pub detail: Option<&'static str>,
@@ -62,9 +79,30 @@ fn words() -> Object {
     word_of(["ok", "unavailable"], None)
 }
 
-/// Shows the status of the service.
+fn mail_words() -> Object {
+    word_of(["ok", "delayed"], None)
+}
+
+impl Status {
+    /// Each part, and whether it is well. Whoever has this can be shown pages.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(StatusPart, bool)> {
+        let chains = self.chains.iter().map(|chain| {
+            (StatusPart::Chain(chain.chain.clone()), chain.chain_status.status == "ok")
+        });
+        let others = [
+            (StatusPart::Api, self.messages.status == "ok"),
+            (StatusPart::Pages, true),
+            (StatusPart::Mail, self.mail.status == "ok"),
+        ];
+        others.into_iter().chain(chains).collect()
+    }
+}
+
+/// Get the service status.
 ///
-/// Whether messages are served, and the status of each chain. A response may be a second old.
+/// Whether messages are served, and the status of email and of each chain. A response may be a
+/// second old.
 #[utoipa::path(
     get, path = "/api/v1/status", operation_id = "get_status",
     responses((status = 200, description = "The status.")),
@@ -90,7 +128,12 @@ pub async fn standing(api: &Api) -> Result<Status, DbError> {
         chain_id: chain.chain_id.0,
         chain_status: known.status(chain.chain_id),
     });
-    let status = Status { messages: messages(api), chains: chains.collect() };
+    let status = Status {
+        message: api.parts.context.settings.site.status_message.clone(),
+        messages: messages(api),
+        mail: mail(api),
+        chains: chains.collect(),
+    };
     api.latest_status.keep(status.clone());
     Ok(status)
 }
@@ -107,6 +150,16 @@ fn messages(api: &Api) -> MessagesStatus {
             "Requests for messages are refused at the moment. Refused requests cost nothing.",
         ),
     }
+}
+
+fn mail(api: &Api) -> MailStatus {
+    if api.parts.context.metrics.mail.is_delayed() {
+        return MailStatus {
+            status: "delayed",
+            detail: Some("Email is delayed. It will be sent as soon as possible."),
+        };
+    }
+    MailStatus { status: "ok", detail: None }
 }
 
 impl Latest {

@@ -36,6 +36,9 @@ pub struct SiteSettings {
     /// Colour of links and buttons.
     #[serde(deserialize_with = "accent")]
     pub accent: Colour,
+    /// What the status page says at the moment.
+    #[serde(default, deserialize_with = "value::optional_text")]
+    pub status_message: Option<String>,
     /// Who runs the service, for the policy and the terms.
     #[serde(default, deserialize_with = "value::optional_text")]
     pub operator: Option<String>,

@@ -8,6 +8,7 @@ mod compatibility;
 mod journal;
 mod mail;
 mod reading;
+mod status;
 mod tombstones;
 
 pub use arrivals::{address_balances, deposit_arrivals, token_looks};
@@ -15,6 +16,7 @@ pub use compatibility::schema_compatibility;
 pub use journal::journal_events;
 pub use mail::{email_tokens, outbox, unsubscribe_tokens};
 pub use reading::{chain_blocks, chain_candidates, chain_providers, chains};
+pub use status::status_days;
 pub use tombstones::{deposit_tombstones, secret_checks};
 
 diesel::table! {

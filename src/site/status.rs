@@ -38,14 +38,14 @@ fn badge(status: &str) -> &'static str {
 /// `GET /status`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
-        let Status { messages, chains } = status::standing(&visit.site.parts.interface).await?;
+        let Status { messages, chains, .. } = status::standing(&visit.site.parts.interface).await?;
         let line = |chain: ChainStanding| ChainLine {
             head: chain.chain_status.head.map(GroupedCount),
             chain,
         };
         let chains = chains.into_iter().map(line).collect();
         let as_of = TimeElement(visit.site.now());
-        visit.page(&StatusPage { frame: visit.frame("Status"), messages, chains, as_of })
+        visit.public_page(&StatusPage { frame: visit.frame("Status"), messages, chains, as_of })
     })
     .await
 }

@@ -134,7 +134,8 @@ fn declared() -> Tables {
         include_str!("../../src/db/schema/arrivals.rs"),
         include_str!("../../src/db/schema/compatibility.rs"),
         include_str!("../../src/db/schema/journal.rs"),
-        include_str!("../../src/db/schema/reading.rs")
+        include_str!("../../src/db/schema/reading.rs"),
+        include_str!("../../src/db/schema/status.rs")
     );
     let mut tables = Tables::new();
     let mut current = String::new();

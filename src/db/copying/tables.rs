@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Text};
 use super::CopyError;
 
 /// Every table whose rows go along.
-pub const TABLES: [&str; 34] = [
+pub const TABLES: [&str; 35] = [
     "secret_checks",
     "accounts",
     "api_keys",
@@ -37,6 +37,7 @@ pub const TABLES: [&str; 34] = [
     "outbox",
     "policy_versions",
     "chores",
+    "status_days",
     "chains",
     "chain_blocks",
     "chain_candidates",

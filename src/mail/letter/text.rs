@@ -38,12 +38,7 @@ pub(super) enum LetterText<'a> {
         preferences: &'a str,
     },
     #[template(path = "mail_key_paused.txt", whitespace = "preserve")]
-    KeyPaused {
-        head: &'a Letterhead,
-        paused: &'a KeyPaused,
-        is_month: bool,
-        link: &'a str,
-    },
+    KeyPaused { head: &'a Letterhead, paused: &'a KeyPaused, is_month: bool, link: &'a str },
     #[template(path = "mail_account_closing.txt", whitespace = "preserve")]
     AccountClosing { head: &'a Letterhead, erased_at: &'a str, log_in: &'a str, reset: &'a str },
     #[template(path = "mail_policy_changed.txt", whitespace = "preserve")]
