@@ -7,6 +7,7 @@
 mod account;
 mod assets;
 mod chart;
+mod compression;
 mod dashboard;
 mod deposits;
 #[cfg(debug_assertions)]
@@ -39,6 +40,7 @@ mod theme;
 mod unsubscribe;
 mod usage;
 mod wallets;
+mod well_known;
 mod zone;
 
 use std::sync::Arc;
@@ -52,6 +54,7 @@ use crate::config::{Limits, Settings};
 use crate::db::AnyConnection;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::AccountId;
+use compression::CompressedBodies;
 use docs::reference::Reference;
 use layout::SiteLayout;
 use page_error::PageError;
@@ -74,6 +77,8 @@ pub struct Site {
     form: Limits,
     /// The page of the interface, which does not change.
     reference: Reference,
+    /// Pages and files as browsers take them.
+    compressed: CompressedBodies,
 }
 
 impl Site {
@@ -84,7 +89,7 @@ impl Site {
         let form = settings.limits.of_small_body(FORM_BYTES);
         let layout = Arc::new(SiteLayout::new(&settings.site, &settings.accounts));
         let reference = Reference::of(parts.interface.document());
-        Self { parts, layout, form, reference }
+        Self { parts, layout, form, reference, compressed: CompressedBodies::default() }
     }
 
     fn now(&self) -> UnixMillis {

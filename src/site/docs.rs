@@ -62,7 +62,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
     page_request::answer(http, payload, &site, async |visit| {
         let settings = visit.site.settings();
         let prices = prices::in_force(settings, visit.site.now());
-        visit.page(&DocsPage {
+        visit.public_page(&DocsPage {
             frame: visit.frame("Documentation"),
             model: super::home::example(&prices),
             limits: GuideLimits::of(settings),
@@ -82,7 +82,7 @@ pub(super) async fn reference(
 ) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
         let reference = &visit.site.reference;
-        visit.page(&ReferencePage { frame: visit.frame("API reference"), reference })
+        visit.public_page(&ReferencePage { frame: visit.frame("API reference"), reference })
     })
     .await
 }

@@ -61,7 +61,7 @@ pub(super) fn example(prices: &Prices) -> String {
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
         let prices = prices::in_force(visit.site.settings(), visit.site.now());
-        visit.page(&HomePage {
+        visit.public_page(&HomePage {
             frame: visit.frame("Home"),
             model: example(&prices),
             notes: Notes::of(&prices),

@@ -17,6 +17,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
+use bytes::Bytes;
 use subtle::ConstantTimeEq;
 
 use super::Site;
@@ -38,6 +39,8 @@ pub(super) use answer::{answer, without_session};
 
 /// The field with the word.
 const WORD: &str = "csrf";
+
+const HTML: &str = "text/html; charset=utf-8";
 
 /// See the module.
 pub(super) struct PageRequest<'a> {
@@ -226,6 +229,21 @@ impl PageRequest<'_> {
         html(StatusCode::OK, page)
     }
 
+    /// 200 with a page that says the same to everybody, compressed unless somebody is logged in.
+    /// It must have no form: see [`CompressedBodies`](super::compression::CompressedBodies).
+    ///
+    /// # Errors
+    /// As [`PageRequest::page`].
+    pub(super) fn public_page(&self, page: &impl Template) -> Result<HttpResponse, PageError> {
+        if self.person.is_some() || self.note.is_some() {
+            return self.page(page);
+        }
+        let body = Bytes::from(page.render()?);
+        let mut response = HttpResponse::Ok();
+        response.insert_header((CONTENT_TYPE, HTML));
+        Ok(self.site.compressed.respond(self.http, response, body))
+    }
+
     /// 422 with the form's page again: what was sent, and what is wrong with it.
     ///
     /// # Errors
@@ -331,6 +349,6 @@ impl PageRequest<'_> {
 fn html(status: StatusCode, page: &impl Template) -> Result<HttpResponse, PageError> {
     let text = page.render()?;
     let mut response = HttpResponse::build(status);
-    response.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));
+    response.insert_header((CONTENT_TYPE, HTML));
     Ok(response.body(text))
 }

@@ -204,7 +204,7 @@ pub(super) async fn privacy(http: HttpRequest, payload: Payload, site: Data<Site
         let days =
             PolicyDays::of(visit, PolicyKind::Privacy, settings.site.privacy_in_force).await?;
         let frame = visit.frame("Privacy policy");
-        visit.page(&PrivacyPage { frame, days, facts: PolicyFacts::of(settings) })
+        visit.public_page(&PrivacyPage { frame, days, facts: PolicyFacts::of(settings) })
     })
     .await
 }
@@ -215,7 +215,7 @@ pub(super) async fn terms(http: HttpRequest, payload: Payload, site: Data<Site>)
         let settings = visit.site.settings();
         let days = PolicyDays::of(visit, PolicyKind::Terms, settings.site.terms_in_force).await?;
         let frame = visit.frame("Terms");
-        visit.page(&TermsPage { frame, days, facts: PolicyFacts::of(settings) })
+        visit.public_page(&TermsPage { frame, days, facts: PolicyFacts::of(settings) })
     })
     .await
 }

@@ -11,7 +11,7 @@ use super::page_error::PageError;
 use super::{
     Site, account, assets, dashboard, deposits, docs, home, keys, ledger, log_in, log_out,
     page_request, policies, preferences, receipt, reset, sign_up, status, unsubscribe, usage,
-    wallets,
+    wallets, well_known,
 };
 use crate::gateway::{Gateway, respond};
 use crate::http::table::{RouteTable, Served};
@@ -29,6 +29,9 @@ pub fn table() -> RouteTable {
     table
         .service(page("/", home::show))
         .service(page("/assets/{name}", assets::show))
+        .service(page("/robots.txt", well_known::robots))
+        .service(page("/favicon.ico", well_known::icon))
+        .service(page("/.well-known/security.txt", well_known::security))
         .service(page("/privacy", policies::privacy))
         .service(page("/terms", policies::terms))
         .service(page("/privacy/versions", policies::versions::of_privacy))

@@ -25,5 +25,6 @@ pub(in crate::site) async fn show(
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, asset.content_type));
     response.insert_header((CACHE_CONTROL, caching));
-    page_request::without_session(response.body(asset.content.clone()), payload)
+    let response = site.compressed.respond(&http, response, asset.content.clone());
+    page_request::without_session(response, payload)
 }

@@ -84,7 +84,11 @@ pub(in crate::site) async fn show(
     page_request::answer(http, payload, &site, async |visit| {
         let settings = visit.site.settings();
         let has_own = settings.deposits.account_xpub.is_some();
-        visit.page(&GuidePage::of(visit.frame("How to add credit"), &settings.chains, has_own))
+        visit.public_page(&GuidePage::of(
+            visit.frame("How to add credit"),
+            &settings.chains,
+            has_own,
+        ))
     })
     .await
 }

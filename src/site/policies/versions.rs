@@ -120,7 +120,7 @@ async fn list(visit: &mut PageRequest<'_>, kind: PolicyKind) -> Result<HttpRespo
         PolicyKind::Privacy => settings.privacy_in_force,
         PolicyKind::Terms => settings.terms_in_force,
     };
-    visit.page(&VersionsPage {
+    visit.public_page(&VersionsPage {
         frame: visit.frame(format!("{}: all versions", kind.title())),
         kind,
         set: standing.in_force.is_none().then(|| set.to_string()),
@@ -140,7 +140,7 @@ async fn one(visit: &mut PageRequest<'_>, kind: PolicyKind) -> Result<HttpRespon
     let (row, body, standing) = found.await?.ok_or(PageError::NotFound)?;
     let mut lines = VersionLine::all(&standing);
     lines.retain(|line| line.number == row.number);
-    visit.page(&VersionPage {
+    visit.public_page(&VersionPage {
         frame: visit.frame(format!("{}: version {}", kind.title(), row.number)),
         kind,
         line: lines.pop().ok_or(PageError::NotFound)?,
