@@ -39,7 +39,7 @@ use actix_web::web::ServiceConfig;
 use crate::accounts::identity::Identity;
 use crate::accounts::keys::ApiKeyCache;
 use crate::chain::Provider;
-use crate::config::{Chain, Deposits, Limits};
+use crate::config::{Chain, Deposits, Limits, SiteSettings};
 use crate::context::AppContext;
 use crate::db::{AnyConnection, DbError};
 use crate::deposits::challenge::Origin;
@@ -118,7 +118,7 @@ impl Api {
     pub fn new(parts: ApiParts) -> Self {
         let settings = &parts.context.settings;
         let body = settings.limits.of_small_body(BODY_BYTES);
-        let document = Document::new(&settings.site, endpoints());
+        let document = describe(&settings.site);
         let (chains, limits) = (settings.chains.clone(), &settings.deposits);
         let watchers = Watchers::new(parts.context.database.clone(), chains, limits);
         let origin = Origin::new(&settings.site.name, &settings.site.base_url);
@@ -186,6 +186,12 @@ const READ: &[Scope] = &[Scope::Read];
 const READ_OR_BILLING: &[Scope] = &[Scope::Read, Scope::Billing];
 /// Paying in.
 const BILLING: &[Scope] = &[Scope::Billing];
+
+/// What describes all that is offered at a site.
+#[must_use]
+pub fn describe(site: &SiteSettings) -> Document {
+    Document::new(site, endpoints())
+}
 
 /// Adds the routes.
 pub fn configure(config: &mut ServiceConfig) {

@@ -39,14 +39,16 @@ wire format of their SDKs.
 
 Amounts are decimal strings in US dollars, never rounded. Times are RFC 3339 in UTC. A refusal is \
 `{\"error\": {\"code\", \"message\"}}`: the code is stable, the message is a sentence for people. \
-Every response has a `request-id`; quote it when you ask for help.
+Every response has a `request-id`; quote it when you ask for help. A wrong method on a known path \
+gets 405 with the valid methods in `allow`; an unknown path gets 404.
 
 The scopes of an API key decide what it may do. `inference` calls `/v1`, and reads the usage and \
 the limits of that key. `read` reads the data of the account. `billing` makes deposits. Each \
 operation names its scopes, of which a key needs one; a key with none of them gets 403 \
-`insufficient_scope`. A session may do everything; you get its token by logging in. With a \
-session cookie, changes also need the header `x-csrf-token`. A wrong method on a known path gets \
-405 with the valid methods in `allow`; an unknown path gets 404.";
+`insufficient_scope`.
+
+A session may do everything; you get its token by logging in. With a session cookie, changes also \
+need the header `x-csrf-token`.";
 
 /// Groups of operations, in the order in which a reader wants them.
 const TAGS: [(&str, &str); 9] = [

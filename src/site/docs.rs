@@ -1,6 +1,7 @@
 //! `/docs`: how to begin, and `/docs/api`: every operation of the interface, out of the document
 //! that programs read.
 
+mod example;
 pub(super) mod paying;
 pub(super) mod reference;
 

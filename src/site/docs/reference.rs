@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::example;
 use crate::api::openapi::Document;
 use crate::telemetry::Causes;
 
@@ -36,7 +37,11 @@ pub(in crate::site) struct Operation {
     pub(in crate::site) who: String,
     pub(in crate::site) parameters: Vec<ReferenceField>,
     pub(in crate::site) body: Option<TypeText>,
+    /// A body that it takes, as JSON.
+    pub(in crate::site) body_example: Option<String>,
     pub(in crate::site) answers: Vec<OperationResponse>,
+    /// The status and the JSON of what it answers when all is well.
+    pub(in crate::site) answer_example: Option<(String, String)>,
 }
 
 /// What an operation may answer.
@@ -150,6 +155,8 @@ impl Operation {
         let parameters = from.get("parameters").and_then(Value::as_array).into_iter().flatten();
         let body = from.pointer("/requestBody/content").map(TypeText::of_content);
         let answers = object(from, "/responses");
+        let json = "/requestBody/content/application~1json/schema";
+        let body_example = from.pointer(json).map(|schema| example::text(tree, schema));
         Self {
             id: text_of(from, "operationId"),
             method: method.to_uppercase(),
@@ -159,11 +166,21 @@ impl Operation {
             who: who(from),
             parameters: parameters.map(ReferenceField::of_parameter).collect(),
             body,
+            body_example,
+            answer_example: answer_example(tree, from),
             answers: answers
                 .map(|(status, answer)| OperationResponse::read(tree, status, answer))
                 .collect(),
         }
     }
+}
+
+/// The first response of those that say that all is well, if it is a JSON document.
+fn answer_example(tree: &Value, operation: &Value) -> Option<(String, String)> {
+    let mut answers = object(operation, "/responses");
+    let (status, answer) = answers.find(|(status, _)| status.starts_with('2'))?;
+    let schema = answer.pointer("/content/application~1json/schema")?;
+    Some((status.to_owned(), example::text(tree, schema)))
 }
 
 /// Who may ask; a key by any of the scopes that are named.
