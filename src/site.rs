@@ -27,6 +27,7 @@ mod page_error;
 mod page_request;
 pub mod policies;
 mod preferences;
+mod price_table;
 mod qr;
 mod query_link;
 mod receipt;
@@ -58,6 +59,7 @@ use compression::CompressedBodies;
 use docs::reference::Reference;
 use layout::SiteLayout;
 use page_error::PageError;
+use status::past::PastCache;
 
 /// Bytes of a form.
 const FORM_BYTES: usize = 32 * 1024;
@@ -77,6 +79,8 @@ pub struct Site {
     form: Limits,
     /// The page of the interface, which does not change.
     reference: Reference,
+    /// What the status page knows of the past.
+    past: PastCache,
     /// Pages and files as browsers take them.
     compressed: CompressedBodies,
 }
@@ -89,7 +93,14 @@ impl Site {
         let form = settings.limits.of_small_body(FORM_BYTES);
         let layout = Arc::new(SiteLayout::new(&settings.site, &settings.accounts));
         let reference = Reference::of(parts.interface.document());
-        Self { parts, layout, form, reference, compressed: CompressedBodies::default() }
+        Self {
+            parts,
+            layout,
+            form,
+            reference,
+            past: PastCache::default(),
+            compressed: CompressedBodies::default(),
+        }
     }
 
     fn now(&self) -> UnixMillis {

@@ -32,8 +32,10 @@ pub struct Prices {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ModelPrices {
     /// Its id, as used in requests.
+    #[schema(example = "claude-haiku-5-5")]
     pub id: String,
     /// Its display name.
+    #[schema(example = "Claude Haiku 5.5")]
     pub display_name: String,
     /// Its release date.
     pub released_at: Moment,
@@ -48,6 +50,7 @@ pub struct ModelPrices {
     /// Maximum tokens of a response.
     pub max_output_tokens: u64,
     /// Version of these prices. Each usage row names the version that applied.
+    #[schema(example = "2026-10-07-53383ef0")]
     pub version: String,
     /// Dollars per million tokens.
     pub per_million_tokens: ClassPrices,

@@ -44,6 +44,7 @@ pub(super) struct NewSession {
     #[schema(example = "session_0123456789abcdefghjkmnpq")]
     id: String,
     /// Send it as `Authorization: Bearer`. It is shown only once.
+    #[schema(example = "sess_…")]
     token: String,
     /// The latest end of the session; without requests it ends earlier.
     expires_at: Moment,

@@ -31,9 +31,11 @@ const STYLE: &str = concat!(
 );
 
 /// Every file but the theme, which is made of the settings.
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 12] = [
     ("site.css", CSS, STYLE),
     ("scheme.js", JAVASCRIPT, include_str!("assets/scheme.js")),
+    ("filter.js", JAVASCRIPT, include_str!("assets/filter.js")),
+    ("password.js", JAVASCRIPT, include_str!("assets/password.js")),
     ("time.js", JAVASCRIPT, include_str!("assets/time.js")),
     ("copy.js", JAVASCRIPT, include_str!("assets/copy.js")),
     ("first_request.js", JAVASCRIPT, include_str!("assets/first_request.js")),

@@ -1,71 +1,78 @@
 //! `GET /`: what this is, what it costs, and how to begin.
 
+mod sample;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::format::GroupedCount;
+use self::sample::SampleReceipt;
+use super::format::SignedDollars;
 use super::layout::Frame;
+use super::price_table::{self, PriceTable, short_tokens, tokens};
 use super::{Site, page_request};
-use crate::api::prices::{self, ModelPrices, Prices};
+use crate::api::prices;
+use crate::config::{Chain, Settings};
 
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
     frame: Frame,
-    prices: Prices,
+    prices: PriceTable,
     /// A model for the examples.
     model: String,
-    notes: Notes,
+    /// What a request costs, by today's prices.
+    sample: Option<SampleReceipt>,
+    coins: Vec<ChainCoins>,
+    /// The least that is credited.
+    minimum: Option<SignedDollars>,
+    usage_log_days: u32,
 }
 
-/// What is said below the table because it is the same for most models.
-struct Notes {
-    web_search: Option<String>,
-    has_factors: bool,
+/// What can be paid with on a chain.
+pub(super) struct ChainCoins {
+    pub(super) chain: String,
+    /// Such as `USDC, USDT or ETH`.
+    pub(super) coins: String,
 }
 
-impl Notes {
-    fn of(prices: &Prices) -> Self {
-        let has_factors = |model: &ModelPrices| {
-            !model.geo_factors.is_empty()
-                || !model.speed_factors.is_empty()
-                || model.batch_factor != "1"
+impl ChainCoins {
+    pub(super) fn of(chain: &Chain) -> Self {
+        let tokens = chain.tokens.iter().map(|token| token.symbol.as_str());
+        let coins: Vec<&str> =
+            tokens.chain(chain.native.iter().map(|native| native.symbol.as_str())).collect();
+        let coins = match coins.split_last() {
+            None => String::new(),
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
         };
-        Self {
-            web_search: prices.models.first().map(|model| model.per_thousand_web_searches.clone()),
-            has_factors: prices.models.iter().any(has_factors),
-        }
+        Self { chain: chain.display_name.clone(), coins }
     }
 }
 
-/// A number of tokens in groups of three digits.
-fn tokens(count: u64) -> GroupedCount {
-    GroupedCount(i64::try_from(count).unwrap_or(i64::MAX))
-}
-
-/// The model that examples name: of those that stay the one with the cheapest input, as far as its
-/// price tells.
-pub(super) fn example(prices: &Prices) -> String {
-    let staying = prices.models.iter().filter(|model| model.retires_at.is_none());
-    let cheapest = staying.min_by_key(|model| {
-        let input = &model.per_million_tokens.input;
-        // Decimal text of the same form sorts by its length first.
-        let whole = input.split('.').next().map_or(0, str::len);
-        (whole, input.clone())
+/// The least value of a deposit that is credited at once, over all coins.
+pub(super) fn minimum(settings: &Settings) -> Option<SignedDollars> {
+    let chains = settings.chains.iter();
+    let all = chains.flat_map(|chain| {
+        let tokens = chain.tokens.iter().map(|token| token.minimum);
+        tokens.chain(chain.native.iter().map(|native| native.minimum))
     });
-    cheapest.map_or_else(|| "MODEL".to_owned(), |model| model.id.clone())
+    all.min().map(SignedDollars)
 }
 
 /// `GET /`
 pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
-        let prices = prices::in_force(visit.site.settings(), visit.site.now());
+        let settings = visit.site.settings();
+        let prices = prices::in_force(settings, visit.site.now());
         visit.public_page(&HomePage {
             frame: visit.frame("Home"),
-            model: example(&prices),
-            notes: Notes::of(&prices),
-            prices,
+            model: price_table::example_id(&prices),
+            sample: price_table::example(&prices).and_then(SampleReceipt::of),
+            prices: PriceTable::of(prices),
+            coins: settings.chains.iter().map(ChainCoins::of).collect(),
+            minimum: minimum(settings),
+            usage_log_days: settings.privacy.usage_log_days,
         })
     })
     .await

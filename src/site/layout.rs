@@ -6,7 +6,11 @@ use std::sync::Arc;
 use super::assets::Assets;
 use super::flash::Flash;
 use super::icons::{Icon, icon};
-use crate::config;
+use crate::config::{self, DARK_GROUND, LIGHT_GROUND};
+use crate::domain::colour::Colour;
+
+/// Pages for everybody, and what is below them.
+const PUBLIC: [&str; 6] = ["/docs", "/status", "/privacy", "/terms", "/log-in", "/sign-up"];
 
 /// What is the same on every page of this server.
 pub(super) struct SiteLayout {
@@ -60,6 +64,18 @@ impl Frame {
     #[expect(clippy::unused_self, reason = "templates reach everything through the frame")]
     pub(super) fn icon(&self, name: &str) -> Icon {
         icon(name)
+    }
+
+    /// Whether the page is for everybody, so that search engines may show it.
+    pub(super) fn is_public(&self) -> bool {
+        let is_listed = self.path == "/" || PUBLIC.iter().any(|start| self.is_at(start));
+        !self.is_logged_in && is_listed && !self.path.ends_with("/confirm")
+    }
+
+    /// The colour behind the page, for what a browser draws around it.
+    #[expect(clippy::unused_self, reason = "templates reach everything through the frame")]
+    pub(super) const fn ground(&self, is_dark: bool) -> Colour {
+        if is_dark { DARK_GROUND } else { LIGHT_GROUND }
     }
 
     /// The word of the page's forms.

@@ -104,7 +104,9 @@ impl PageError {
                 ("That form could not be read", "Go back, reload the page and send it again.")
             }
             Self::LogIn => ("Please log in", "You need an account to see this page."),
-            Self::Closing => ("This account is being deleted", "You can only cancel the deletion."),
+            Self::Closing => {
+                ("This account is being deleted", "You can still cancel the deletion.")
+            }
             Self::Suspended => (
                 "This account is suspended",
                 "You can view everything but change nothing. Write to the support address below.",
@@ -115,16 +117,21 @@ impl PageError {
                  again, check that your browser accepts cookies from this site.",
             ),
             Self::NotFound => {
-                ("Page not found", "Check the address. The page may also have been deleted.")
+                ("Page not found", "Check the address for typing errors. The page may have moved.")
             }
-            Self::Method => ("Method not allowed", "Go back and use the buttons on the page."),
+            Self::Method => (
+                "Not allowed",
+                "This address cannot be used like that. Go back and use the page's buttons.",
+            ),
             Self::Slow => ("That took too long", "The form did not arrive in time. Send it again."),
-            Self::TooLarge => ("Too large", "The form exceeds the maximum size."),
+            Self::TooLarge => {
+                ("Too large", "That is more than the form takes. Go back and send less.")
+            }
             Self::TooMany { .. } => ("Too many requests", "Wait a minute and try again."),
             Self::Internal => (
                 "Something went wrong",
-                "The error is ours, and we have logged it. If it persists, write to the support \
-                 address below.",
+                "The fault is ours, and we have logged it. Try again in a minute. If it stays, write \
+                 to the support address below.",
             ),
             Self::Unavailable => (
                 "Not available right now",

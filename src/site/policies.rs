@@ -1,6 +1,7 @@
 //! `/privacy` and `/terms`: texts that follow from the settings in force, so that they do not say
 //! what the program does not do. What was published of them before is on the pages of `versions`.
 
+mod contents;
 pub(super) mod versions;
 
 use actix_web::web::{Data, Payload};
@@ -8,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use chrono::NaiveDate;
 
+use self::contents::PolicyText;
 use self::versions::VersionLine;
 use super::format::SignedDollars;
 use super::layout::Frame;
@@ -19,31 +21,26 @@ use crate::domain::policy::PolicyKind;
 use crate::policies::{PolicyVersions, Shown};
 
 #[derive(Template)]
-#[template(path = "privacy.html")]
-struct PrivacyPage {
+#[template(path = "policy.html")]
+struct PolicyPage {
     frame: Frame,
+    title: &'static str,
+    /// The page says that it follows from the settings.
+    is_generated: bool,
     days: PolicyDays,
-    facts: PolicyFacts,
-}
-
-#[derive(Template)]
-#[template(path = "terms.html")]
-struct TermsPage {
-    frame: Frame,
-    days: PolicyDays,
-    facts: PolicyFacts,
+    text: PolicyText,
 }
 
 /// The text alone, as it is published.
 #[derive(Template)]
-#[template(path = "privacy.html", block = "text")]
+#[template(path = "privacy.html")]
 struct PrivacyText {
     facts: PolicyFacts,
 }
 
 /// The same of the terms.
 #[derive(Template)]
-#[template(path = "terms.html", block = "text")]
+#[template(path = "terms.html")]
 struct TermsText {
     facts: PolicyFacts,
 }
@@ -200,11 +197,8 @@ impl PolicyDays {
 /// `GET /privacy`
 pub(super) async fn privacy(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
-        let settings = visit.site.settings();
-        let days =
-            PolicyDays::of(visit, PolicyKind::Privacy, settings.site.privacy_in_force).await?;
-        let frame = visit.frame("Privacy policy");
-        visit.public_page(&PrivacyPage { frame, days, facts: PolicyFacts::of(settings) })
+        let set = visit.site.settings().site.privacy_in_force;
+        page(visit, PolicyKind::Privacy, ("Privacy policy", set)).await
     })
     .await
 }
@@ -212,12 +206,22 @@ pub(super) async fn privacy(http: HttpRequest, payload: Payload, site: Data<Site
 /// `GET /terms`
 pub(super) async fn terms(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
-        let settings = visit.site.settings();
-        let days = PolicyDays::of(visit, PolicyKind::Terms, settings.site.terms_in_force).await?;
-        let frame = visit.frame("Terms");
-        visit.public_page(&TermsPage { frame, days, facts: PolicyFacts::of(settings) })
+        let set = visit.site.settings().site.terms_in_force;
+        page(visit, PolicyKind::Terms, ("Terms", set)).await
     })
     .await
+}
+
+async fn page(
+    visit: &PageRequest<'_>,
+    kind: PolicyKind,
+    (title, set): (&'static str, NaiveDate),
+) -> Result<HttpResponse, PageError> {
+    let days = PolicyDays::of(visit, kind, set).await?;
+    let text = PolicyText::of(&text(kind, visit.site.settings())?);
+    let is_generated = kind == PolicyKind::Privacy;
+    let frame = visit.frame(title);
+    visit.public_page(&PolicyPage { frame, title, is_generated, days, text })
 }
 
 #[cfg(test)]

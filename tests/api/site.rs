@@ -1,6 +1,7 @@
 //! The website as a browser without scripts sees it: every page found by its links, what stands in
 //! it, and what its forms do when somebody else sends them.
 
+mod everybody;
 mod guests;
 mod people;
 mod walls;
@@ -84,6 +85,12 @@ fn all_pages(app: &TestApp) -> Vec<(String, Response)> {
         "/status",
         "/docs",
         "/docs/api",
+        "/docs/clients",
+        "/docs/models",
+        "/docs/errors",
+        "/docs/billing",
+        "/docs/account-api",
+        "/docs/deposits",
         "/log-in",
         "/sign-up",
         "/reset",

@@ -15,10 +15,10 @@ use crate::api::prices;
 use crate::db::models::api_keys::ApiKeyRow;
 use crate::domain::money::NanoUsd;
 use crate::site::format::Cents;
-use crate::site::home;
 use crate::site::layout::Frame;
 use crate::site::page_error::PageError;
 use crate::site::page_request::PageRequest;
+use crate::site::price_table;
 use crate::site::{Site, page_request};
 
 /// What stands in snippets where the key is not known any more.
@@ -81,7 +81,7 @@ pub(in crate::site) async fn show(
             key: KeyView::of(&row, &site.settings().prices, site.now()),
             shown_key: secret.clone().unwrap_or_else(|| PLACEHOLDER.to_owned()),
             secret,
-            model: home::example(&prices),
+            model: price_table::example_id(&prices),
             since: row.rotated_at.map(|at| at.to_string()).unwrap_or_default(),
             is_used: is_used(&row),
             balance: Cents(account.available_nanousd),
