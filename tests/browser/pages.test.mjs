@@ -153,7 +153,8 @@ async function habits(page, title, answer) {
     for (const sentence of sentences) owe(false, `more than ${WORDS_MAX} words: ${sentence}`);
   }
   if (!answer) return faults;
-  const bytes = compressed(await answer.body());
+  // What the reader has got; the answer itself may be gone, where a script has asked for the page once more.
+  const bytes = compressed(Buffer.from(await page.content()));
   owe(bytes <= PAGE_BYTES_MAX, `${bytes} bytes`);
   const headers = answer.headers();
   const policy = headers['content-security-policy'] ?? '';
