@@ -86,7 +86,7 @@ struct MonthView {
     closing: Option<Micros>,
     /// Some of its charges are not kept any more.
     is_cut: bool,
-    earlier: String,
+    earlier: Option<String>,
     later: Option<String>,
     statement: Option<String>,
 }
@@ -233,7 +233,8 @@ fn page(
                 opening: month.opening.map(Micros),
                 closing: month.closing.map(Micros),
                 is_cut: BookMonth::is_cut(zone.begin(first), kept_from),
-                earlier: choice.link_to_month(first.plus(-1)),
+                earlier: (zone.begin(first) > month.opened_at)
+                    .then(|| choice.link_to_month(first.plus(-1))),
                 later: (last < today).then(|| choice.link_to_month(last.plus(1))),
                 statement,
             });

@@ -46,17 +46,22 @@ test('charts and balance show the calls that were just made @both', async ({ pag
   await page.goto('/dashboard');
   const main = page.getByRole('main');
   const available = page.locator('[data-amount=available]');
-  await expect(available).toHaveText(dollars(5_000_000_000n - sum(rows)));
-  await expect(page.locator('[data-amount=month]')).toHaveText(dollars(sum(rows)));
-  const chart = page.getByRole('figure').filter({ hasText: /cost/i }).first();
-  await expect(chart.locator('figcaption')).toContainText(dollars(sum(rows)));
-  await expect(chart.getByRole('img').locator('rect').first()).toBeVisible();
+  const value = (locator) => locator.locator('data').getAttribute('value');
+  expect(nanos(await value(available))).toBe(5_000_000_000n - sum(rows));
+  expect(nanos(await value(page.locator('[data-amount=month]')))).toBe(sum(rows));
+  const chart = page.getByRole('figure').first();
+  await chart.getByText('Show as table').click();
+  await expect(chart.locator('tfoot td').last()).toHaveText(dollars(sum(rows)));
+  await expect(chart.getByRole('img', { name: 'Cost' }).locator('rect').first()).toBeVisible();
+  await expect(main.getByRole('region', { name: 'Top models' })).toContainText(MODEL);
 
   await page.goto('/usage');
   for (const name of [MODEL, OTHER_MODEL]) await expect(main).toContainText(name);
   const tokens = rows.reduce((total, row) => total + row.input_tokens + row.output_tokens, 0);
-  const figures = page.getByRole('figure').filter({ hasText: /tokens/i }).first();
-  await expect(figures.locator('figcaption')).toContainText(tokens.toLocaleString('en-US'));
+  await page.getByRole('navigation', { name: 'Chart shows' }).getByRole('link', { name: 'Tokens' }).click();
+  const figures = page.getByRole('figure').first();
+  await figures.getByText('Show as table').click();
+  await expect(figures.locator('tfoot td').last()).toHaveText(tokens.toLocaleString('en-US'));
 });
 
 test('a request has a receipt whose lines add up to what was charged @both', async ({ page, person }) => {
@@ -81,6 +86,9 @@ test('requests are filtered by model and by key @both', async ({ page, person })
   await page.getByLabel('Model', { exact: true }).selectOption(OTHER_MODEL);
   await page.getByRole('button', { name: 'Apply' }).click();
   await expect(rows).toHaveCount(1);
+  // Chart and sums are of the same selection.
+  await expect(page.locator('.strip')).toContainText(/Requests\s*1/);
+  await expect(page.locator('.legend')).toHaveCount(0);
   await page.goto('/usage');
   await page.getByLabel('Key', { exact: true }).selectOption({ label: 'laptop' });
   await page.getByRole('button', { name: 'Apply' }).click();
@@ -110,13 +118,31 @@ test('times are told in the reader’s zone @script', async ({ page, person }) =
   await expect(time).toContainText(clock.format(moment));
 });
 
-for (const format of ['CSV', 'JSON Lines']) {
+test('days begin when the reader’s do, and an id finds its receipt @script', async ({ page, person }) => {
+  const [newest] = await use(person);
+  await page.goto('/usage');
+  await expect(page.getByRole('main')).toContainText('Times are in Asia/Kolkata.');
+  await page.getByLabel('Request ID').fill(newest.id);
+  await page.getByRole('button', { name: 'Find' }).click();
+  await expect(page).toHaveURL(`/usage/${newest.id}`);
+});
+
+test('a statement closes with the balance @both', async ({ page, person }) => {
+  const rows = await use(person);
+  await page.goto('/ledger');
+  await page.getByRole('link', { name: 'Statement' }).click();
+  const amount = async (name) => nanos((await page.locator(`[data-amount=${name}]`).innerText()).replace('−', '-').replace('-$', '-'));
+  expect(await amount('usage')).toBe(-sum(rows));
+  expect(await amount('closing')).toBe(5_000_000_000n - sum(rows));
+});
+
+for (const format of ['CSV', 'JSONL']) {
   test(`an export as ${format} has each call and what it cost @both`, async ({ page, person }) => {
     const rows = await use(person);
     await page.goto('/usage');
     const arrives = page.waitForEvent('download');
     await page.getByRole('link', { name: format }).click();
-    const text = await readFile(await (await arrives).path(), 'utf8');
+    const text = (await readFile(await (await arrives).path(), 'utf8')).replace(/^\ufeff/, '');
     const found = format === 'CSV' ? fromCsv(text) : fromLines(text);
     const essence = ({ id, cost }) => [id, nanos(cost)];
     expect(found.map(essence).sort()).toEqual(rows.map(essence).sort());

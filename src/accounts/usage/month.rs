@@ -24,6 +24,8 @@ pub struct BookMonth {
     pub opening: Option<NanoUsd>,
     /// And at its end, or now.
     pub closing: Option<NanoUsd>,
+    /// When the account was opened: there is nothing before.
+    pub opened_at: UnixMillis,
     /// Charges, latest day first; of each day by model, if that was wanted.
     pub charges: Vec<ChargedDay>,
     /// What else there was, latest first.
@@ -45,6 +47,7 @@ impl BookMonth {
         let entries = ledger_entries::besides_usage(conn, account_id, &OTHERS, span, page)?;
         let charges = ledger_entries::charged_days(conn, account_id, span, zone, by_model)?;
         let account = accounts::get(conn, account_id)?;
+        let opened_at = account.as_ref().map_or(span.0, |row| row.created_at);
         let now = account.map_or(0, |row| {
             row.available_nanousd.as_nanos().saturating_add(row.reserved_nanousd.as_nanos())
         });
@@ -55,7 +58,7 @@ impl BookMonth {
         let is_known = span.1 > kept_from;
         let opening = is_known.then(|| at(span.0)).transpose()?;
         let closing = is_known.then(|| at(span.1)).transpose()?;
-        Ok(Self { opening, closing, charges, entries })
+        Ok(Self { opening, closing, opened_at, charges, entries })
     }
 
     /// Whether some of its charges have been merged, whose sum is part of what it opens with.

@@ -127,7 +127,9 @@ impl UsageChoice {
                 format!("Choose at most {DAYS_MAX} days; the last must not be before the first.");
             return (wanted, Some(words));
         }
-        (wanted.range, wanted.first, wanted.last) = (Range::Days(first, last), first, last);
+        let preset = Range::NAMED.iter().find(|(range, ..)| range.days(today) == (first, last));
+        wanted.range = preset.map_or(Range::Days(first, last), |(range, ..)| *range);
+        (wanted.first, wanted.last) = (first, last);
         (wanted, None)
     }
 

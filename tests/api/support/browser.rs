@@ -27,6 +27,12 @@ impl TestApp {
 }
 
 impl Browser<'_> {
+    /// The same with a time zone, as our script notes it.
+    pub(crate) fn reading_in(&self, zone: &str) -> Self {
+        let cookie = format!("{}; sluice_zone={zone}", self.cookie);
+        Self { app: self.app, cookie, word: self.word.clone() }
+    }
+
     /// A page as it comes.
     pub(crate) fn look(&self, path: &str) -> Response {
         self.app.ask(&Request::get(path).header("cookie", &self.cookie))

@@ -183,3 +183,24 @@ fn an_export_that_cannot_go_on_is_cut_rather_than_short() {
     assert!(!response.text().contains("req_7999"));
     clear(&app);
 }
+
+#[test]
+fn a_csv_file_for_excel_begins_with_a_mark_and_no_other_does() {
+    let app = TestApp::sandboxed();
+    let account = app.account("0");
+    let key = app.stored_key(&account).id;
+    insert(&app, &[row_of(key, &account, 1, NOON - 1000, "m")]);
+    for path in ["usage", "ledger"] {
+        let file =
+            |query: &str| export(&app, &account, &format!("/api/v1/{path}/export?{query}")).body;
+        let marked = file("format=csv&bom=true");
+        assert_eq!(marked.strip_prefix(b"\xEF\xBB\xBF"), Some(&file("format=csv")[..]));
+        assert_eq!(file("format=jsonl&bom=true"), file("format=jsonl"));
+    }
+    let none = export(&app, &account, "/api/v1/usage/export?result=error&format=jsonl");
+    assert!(none.body.is_empty());
+    let all = export(&app, &account, "/api/v1/usage/export?result=ok&format=jsonl");
+    assert_eq!(json_lines(&all).len(), 1);
+    app.api_get(&account, "/api/v1/usage?result=fine").expect_refusal(400, "invalid_query");
+    clear(&app);
+}
