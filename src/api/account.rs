@@ -138,8 +138,8 @@ fn standings() -> Object {
 
 /// Get the account.
 ///
-/// API keys see only the balance and what was spent. Sessions also see the email address, the login settings and the
-/// other data. The archive has every row.
+/// API keys see only the balance and what was spent. Sessions also see the email address, the login
+/// settings and the other data. The archive has every row.
 #[utoipa::path(
     get, path = "/api/v1/account", operation_id = "get_account",
     responses((status = 200, description = "The account.")),

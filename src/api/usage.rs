@@ -59,8 +59,8 @@ pub(super) struct UsageQuery {
 
 impl QueryFields for UsageQuery {
     const REFUSAL: Refusal = Refusal::Query(
-        "Allowed are from, to, model, key, result (ok, cut_short, refused, error or you_left), limit \
-         (a number) and before (the id of a request).",
+        "Allowed are from, to, model, key, result (ok, cut_short, refused, error or you_left), \
+         limit (a number) and before (the id of a request).",
     );
 }
 

@@ -10,6 +10,7 @@ mod mail;
 mod reading;
 mod status;
 mod tombstones;
+mod usage;
 
 pub use arrivals::{address_balances, deposit_arrivals, token_looks};
 pub use compatibility::schema_compatibility;
@@ -18,6 +19,7 @@ pub use mail::{email_tokens, outbox, unsubscribe_tokens};
 pub use reading::{chain_blocks, chain_candidates, chain_providers, chains};
 pub use status::status_days;
 pub use tombstones::{deposit_tombstones, secret_checks};
+pub use usage::{refused_requests, usage_logs, usage_passes};
 
 diesel::table! {
     accounts (id) {
@@ -104,62 +106,6 @@ diesel::table! {
         risk_nanousd -> BigInt,
         parked_at -> Nullable<BigInt>,
         parked_reason -> Nullable<Text>,
-    }
-}
-
-diesel::table! {
-    usage_passes (usage_id, ordinal) {
-        usage_id -> Text,
-        ordinal -> BigInt,
-        kind -> Text,
-        model -> Nullable<Text>,
-        input_tokens -> BigInt,
-        output_tokens -> BigInt,
-        cache_write_5m_tokens -> BigInt,
-        cache_write_1h_tokens -> BigInt,
-        cache_read_tokens -> BigInt,
-        waiver -> Nullable<Text>,
-        is_credit_redeemed -> Bool,
-    }
-}
-
-diesel::table! {
-    usage_logs (id) {
-        id -> Text,
-        account_id -> BigInt,
-        api_key_id -> BigInt,
-        created_at -> BigInt,
-        endpoint -> Text,
-        requested_model -> Text,
-        served_model -> Nullable<Text>,
-        upstream -> Nullable<Text>,
-        input_tokens -> BigInt,
-        output_tokens -> BigInt,
-        cache_write_5m_tokens -> BigInt,
-        cache_write_1h_tokens -> BigInt,
-        cache_read_tokens -> BigInt,
-        web_searches -> BigInt,
-        service_tier -> Nullable<Text>,
-        inference_geo -> Nullable<Text>,
-        speed -> Nullable<Text>,
-        price_version -> Text,
-        cost_nanousd -> BigInt,
-        first_byte_ms -> Nullable<BigInt>,
-        latency_ms -> BigInt,
-        http_status -> Integer,
-        ending -> Text,
-        is_estimated -> Bool,
-    }
-}
-
-diesel::table! {
-    refused_requests (id) {
-        id -> BigInt,
-        account_id -> BigInt,
-        api_key_id -> BigInt,
-        day -> BigInt,
-        reason -> Text,
-        requests -> BigInt,
     }
 }
 

@@ -135,7 +135,10 @@ fn declared() -> Tables {
         include_str!("../../src/db/schema/compatibility.rs"),
         include_str!("../../src/db/schema/journal.rs"),
         include_str!("../../src/db/schema/reading.rs"),
-        include_str!("../../src/db/schema/status.rs")
+        include_str!("../../src/db/schema/status.rs"),
+        include_str!("../../src/db/schema/mail.rs"),
+        include_str!("../../src/db/schema/tombstones.rs"),
+        include_str!("../../src/db/schema/usage.rs")
     );
     let mut tables = Tables::new();
     let mut current = String::new();

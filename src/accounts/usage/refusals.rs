@@ -33,11 +33,11 @@ impl From<&KeyHolder> for KnownKey {
     }
 }
 
-type CountKey = (KnownKey, UtcDay, RefusalCause);
+type RefusalKey = (KnownKey, UtcDay, RefusalCause);
 
 /// What this node has counted and not written yet.
 #[derive(Default)]
-pub struct RefusalCounts(Mutex<HashMap<CountKey, i64>>);
+pub struct RefusalCounts(Mutex<HashMap<RefusalKey, i64>>);
 
 impl RefusalCounts {
     /// Counts a refusal.
@@ -82,14 +82,14 @@ impl RefusalCounts {
 
     /// Some of them, in the order in which every node writes them: so none waits for another that
     /// waits for it.
-    fn take(&self) -> Vec<(CountKey, i64)> {
+    fn take(&self) -> Vec<(RefusalKey, i64)> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut keys: Vec<CountKey> = counts.keys().copied().take(BATCH).collect();
+        let mut keys: Vec<RefusalKey> = counts.keys().copied().take(BATCH).collect();
         keys.sort_by_key(|(key, day, cause)| (key.api_key_id, *day, *cause));
         keys.into_iter().filter_map(|key| counts.remove_entry(&key)).collect()
     }
 
-    fn put_back(&self, batch: Vec<(CountKey, i64)>) {
+    fn put_back(&self, batch: Vec<(RefusalKey, i64)>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, requests) in batch {
             let count = counts.entry(key).or_default();
@@ -98,7 +98,7 @@ impl RefusalCounts {
     }
 
     /// What is in memory of an account.
-    fn waiting(&self, account_id: AccountId) -> Vec<(CountKey, i64)> {
+    fn waiting(&self, account_id: AccountId) -> Vec<(RefusalKey, i64)> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = counts.iter().filter(|((key, ..), _)| key.account_id == account_id);
         mine.map(|(key, count)| (*key, *count)).collect()
@@ -114,7 +114,7 @@ impl RefusalCounts {
     ) -> Result<Vec<RefusedOfKey>, DbError> {
         let waiting = self.waiting(account_id);
         let mut rows = refused_requests::of_account(conn, (account_id, key), (first, last))?;
-        let waiting: Vec<(CountKey, i64)> = waiting
+        let waiting: Vec<(RefusalKey, i64)> = waiting
             .into_iter()
             .filter(|((of, day, _), _)| {
                 key.is_none_or(|key| key == of.api_key_id) && (first..=last).contains(day)

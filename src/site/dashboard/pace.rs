@@ -1,10 +1,10 @@
 //! How fast credit is spent, how long it lasts so, and how a month compares with the one before.
 
-use super::super::format::Cents;
-use super::super::usage::days;
 use crate::accounts::usage::cube::UsageCube;
 use crate::domain::clock::UtcDay;
 use crate::domain::money::NanoUsd;
+use crate::site::format::Cents;
+use crate::site::usage::days;
 
 /// Days of the nearer past, and of the farther one.
 const NEAR: i64 = 7;

@@ -1,16 +1,10 @@
-//! `/ledger/statement`: a month for bookkeeping, to be printed. It opens with a balance, closes with
-//! one, and what is between adds up to the difference.
+//! `/ledger/statement`: a month for bookkeeping, to be printed. It opens with a balance, closes
+//! with one, and what is between adds up to the difference.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::super::format::{GroupedCount, SignedDollars, TimeElement};
-use super::super::layout::Frame;
-use super::super::page_error::PageError;
-use super::super::usage::days;
-use super::super::zone::reader_zone;
-use super::super::{Site, page_request};
 use super::entry_row::EntryView;
 use crate::accounts::usage::month::BookMonth;
 use crate::accounts::usage::statement as entries;
@@ -19,6 +13,12 @@ use crate::db::models::ledger_entries::PlacedEntry;
 use crate::db::{AnyConnection, DbError, transaction};
 use crate::domain::entry_kind::EntryKind;
 use crate::domain::money::NanoUsd;
+use crate::site::format::{GroupedCount, SignedDollars, TimeElement};
+use crate::site::layout::Frame;
+use crate::site::page_error::PageError;
+use crate::site::usage::days;
+use crate::site::zone::reader_zone;
+use crate::site::{Site, page_request};
 
 #[derive(Template)]
 #[template(path = "statement.html")]
