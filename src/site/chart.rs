@@ -3,7 +3,7 @@
 //! parts of the width, places down are pixels, and letters keep their size. Whole numbers only;
 //! colours and sizes of letters are the style sheet's, by classes.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::format::{GroupedCount, SignedDollars};
 use crate::domain::money::NanoUsd;
@@ -343,7 +343,8 @@ fn hits(table: &ChartTable, unit: Unit) -> Vec<Hit> {
         if table.names.len() > 1 {
             let each = table.names.iter().zip(values).filter(|(_, value)| **value > 0);
             for (name, value) in each {
-                text.push_str(&format!("\n{name}: {}", unit.exact(*value)));
+                // Writing into text does not fail.
+                write!(text, "\n{name}: {}", unit.exact(*value)).unwrap_or_default();
             }
         }
         Hit { x: Percent(left), width: Percent(slot), link: bucket.link.clone(), text }

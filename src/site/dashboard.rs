@@ -202,7 +202,7 @@ pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) 
         let output = |model: &Arc<Model>| model.rates_at(now).map(|rates| rates.base.output);
         let model = site.settings().prices.models().min_by_key(|model| output(model));
         let model = model.map(|model| model.id.as_str().to_owned()).unwrap_or_default();
-        visit.page(&page(visit.frame("Dashboard"), found, (choice, zone), now, model))
+        visit.page(&page(visit.frame("Dashboard"), &found, (choice, zone), now, model))
     })
     .await
 }
@@ -254,7 +254,7 @@ fn gather(
 
 fn page(
     frame: Frame,
-    found: DashboardData,
+    found: &DashboardData,
     (choice, zone): (DashboardChoice, ReaderZone),
     now: UnixMillis,
     model: String,
@@ -301,7 +301,7 @@ fn page(
         requests_count: GroupedCount(month.requests),
         error_rate: rate(month.errors.saturating_add(refused.total), all),
         refused,
-        banners: banners(&found, now),
+        banners: banners(found, now),
         steps: Steps {
             has_paid: found.has_paid,
             has_key: found.keys.iter().any(|key| key.revoked_at.is_none()),

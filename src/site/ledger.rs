@@ -250,7 +250,7 @@ fn page(
                 (Shown::Entries, None) => Some("All entries".to_owned()),
                 _ => None,
             };
-            page.entries = documents.into_iter().filter_map(EntryView::of).collect();
+            page.entries = documents.iter().filter_map(EntryView::of).collect();
         }
     }
     page
@@ -261,7 +261,7 @@ fn month_lines(month: &BookMonth, is_usage_only: bool) -> Vec<EntryView> {
     let days = month.charges.iter().map(EntryView::of_day);
     let others = month.entries.iter().filter(|_| !is_usage_only);
     let others = others.filter_map(|row| {
-        EntryView::of(entries::document(row, None)).map(|view| (row.created_at, row.id, view))
+        EntryView::of(&entries::document(row, None)).map(|view| (row.created_at, row.id, view))
     });
     let mut lines: Vec<(UnixMillis, i64, EntryView)> = days.chain(others).collect();
     lines.sort_by_key(|(at, id, _)| std::cmp::Reverse((*at, *id)));

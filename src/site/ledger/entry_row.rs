@@ -37,7 +37,7 @@ pub(in crate::site) enum EntryTime {
 
 impl EntryView {
     /// `None` where the document does not read back, which none of ours does.
-    pub(super) fn of(document: EntryDocument) -> Option<Self> {
+    pub(super) fn of(document: &EntryDocument) -> Option<Self> {
         let dollars = |text: &str| text.parse::<NanoUsd>().ok();
         let amount = dollars(&document.amount)?;
         let link = document.about.as_deref().and_then(link);

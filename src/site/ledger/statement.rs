@@ -162,7 +162,7 @@ fn part<'a>(rows: impl Iterator<Item = &'a PlacedEntry>) -> Part {
     let mut rows: Vec<&PlacedEntry> = rows.collect();
     rows.reverse();
     let line = |row: &&PlacedEntry| {
-        let view = EntryView::of(entries::document(row, None))?;
+        let view = EntryView::of(&entries::document(row, None))?;
         Some(StatementLine {
             at: TimeElement(row.created_at),
             title: view.title,
