@@ -371,10 +371,15 @@ fn rows(table: &ChartTable, unit: Unit) -> Vec<ChartRow> {
     let row = |(bucket, values): &(ChartBucket, Vec<i64>)| ChartRow {
         name: bucket.name.clone(),
         link: bucket.link.clone(),
-        cells: values.iter().map(|value| unit.exact(*value)).collect(),
+        cells: values.iter().map(|value| cell(unit, *value)).collect(),
         total: unit.exact(sum(values)),
     };
     used.map(row).collect()
+}
+
+/// What a series had, or a dash.
+fn cell(unit: Unit, value: i64) -> String {
+    if value > 0 { unit.exact(value) } else { "–".to_owned() }
 }
 
 /// The class of the series in that place.
