@@ -76,6 +76,8 @@ impl Owner {
             operation.method == "get"
                 && !operation.path.contains('{')
                 && !operation.schemes().is_empty()
+                // It shows the key that asks, and a session has none.
+                && operation.path != "/api/v1/key"
                 // It says what a list says.
                 && !operation.is_stream()
         });

@@ -68,7 +68,16 @@ fn p13_the_interface_tells_what_the_account_page_shows() {
     assert_eq!(described, fields);
     let required: BTreeSet<&str> =
         schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    let by_key = ["id", "status", "at_risk_usd", "available_usd", "reserved_usd", "created_at"];
+    let by_key = [
+        "id",
+        "status",
+        "at_risk_usd",
+        "available_usd",
+        "reserved_usd",
+        "spent_today_usd",
+        "spent_month_usd",
+        "created_at",
+    ];
     assert_eq!(required, BTreeSet::from(by_key), "a key is told no more");
     assert_eq!(schema["properties"]["preferences"]["$ref"], "#/components/schemas/Preferences");
 }
