@@ -117,6 +117,7 @@ fn good_body(operation: &Operation) -> Option<Value> {
     operation.tree.get("requestBody")?;
     Some(match operation.tree["operationId"].as_str().unwrap() {
         "change_key" => json!({ "name": "stolen" }),
+        "rotate_key" => json!({ "overlap": "7d" }),
         other => panic!("{other}: what body would be taken?"),
     })
 }

@@ -11,6 +11,7 @@ use sluice::db::models::api_keys::ApiKeyRow;
 use sluice::db::models::{accounts, sessions as session_rows};
 use sluice::domain::account_status::AccountStatus;
 use sluice::domain::ids::AccountId;
+use sluice::domain::key_overlap::KeyOverlap;
 use sluice::domain::money::NanoUsd;
 use sluice::domain::price_list::{Markup, PriceList};
 use sluice::domain::secret_token::{SecretToken, TokenKind};
@@ -190,7 +191,7 @@ fn a_body_that_takes_its_time_is_taken_while_the_session_is_in_force() {
     let wanted = by(&person.token, "POST", "/api/v1/keys").json(&json!({ "name": "slow" }));
     assert_eq!(Late::begin(&app, &person.token, &wanted).end().status, 201);
     let wanted = form(&person.token, "/keys", "name=slower&scopes=inference");
-    assert_eq!(Late::begin(&app, &person.token, &wanted).end().status, 200);
+    assert_eq!(Late::begin(&app, &person.token, &wanted).end().status, 303);
     let names: Vec<String> = state(&app, person.id).0.into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["slow", "slower"]);
 }
@@ -216,6 +217,7 @@ fn what_makes_or_changes_a_key_looks_at_the_session_where_it_writes() {
             [
                 keys::issue(conn, &by, &new, (&prices, 100), now).err(),
                 keys::change(conn, &by, &key, &change, &prices, now).err(),
+                keys::rotate(conn, &by, &key, KeyOverlap::Day, now).err(),
                 keys::revoke(conn, &by, &key, now).err(),
             ]
         });

@@ -130,8 +130,9 @@ impl Stage {
             EMAIL,
             &[Place::Store, Place::Mail, Place::Archive],
         );
-        let owners = &[Place::Store, Place::Export, Place::Archive];
-        canaries.plant_for("a key's name", KEY_NAME, owners);
+        // Its owner is told of a new key by its name.
+        let told = &[Place::Store, Place::Mail, Place::Export, Place::Archive];
+        canaries.plant_for("a key's name", KEY_NAME, told);
         canaries.plant_for("an account", &self.flooder.public_id, &[Place::Store]);
         self.plant_key(&self.flooder.key);
         let url = &self.process.database.url;
