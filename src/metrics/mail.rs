@@ -7,7 +7,7 @@ use prometheus::{IntCounterVec, IntGauge, Opts};
 
 use super::registry::DescribedRegistry;
 
-/// Attempts in a row after which mail counts as delayed: a single mailbox may put off a mail or two.
+/// Attempts in a row after which mail counts as delayed: one mailbox may put off a mail or two.
 const DELAYED_AFTER: u32 = 3;
 
 /// Counters of mail.

@@ -130,8 +130,8 @@ impl PageError {
             Self::TooMany { .. } => ("Too many requests", "Wait a minute and try again."),
             Self::Internal => (
                 "Something went wrong",
-                "The fault is ours, and we have logged it. Try again in a minute. If it stays, write \
-                 to the support address below.",
+                "The fault is ours, and we have logged it. Try again in a minute. If it stays, \
+                 write to the support address below.",
             ),
             Self::Unavailable => (
                 "Not available right now",

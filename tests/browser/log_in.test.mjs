@@ -85,3 +85,14 @@ for (const next of ['//example.org/', 'https://example.org/', '/\\example.org', 
     await expect(page).toHaveURL('/dashboard');
   });
 }
+
+test('a password can be shown and hidden, and is hidden when it is sent @script', async ({ page }) => {
+  await page.goto('/log-in');
+  const field = page.getByLabel('Password', { exact: true });
+  await field.fill('correct horse');
+  await page.getByRole('button', { name: 'Show password' }).click();
+  await expect(field).toHaveAttribute('type', 'text');
+  await expect(field).toHaveValue('correct horse');
+  await page.getByRole('button', { name: 'Hide password' }).click();
+  await expect(field).toHaveAttribute('type', 'password');
+});

@@ -95,3 +95,24 @@ test('who has just signed up can log in', async ({ page }) => {
   await logIn(page, person);
   await expect(page).toHaveURL('/dashboard');
 });
+
+test('the price list shows what is looked for @script', async ({ page }) => {
+  await page.goto('/');
+  const rows = page.locator('#price-rows tr[data-name]');
+  const all = await rows.filter({ visible: true }).count();
+  await page.getByLabel('Find a model').fill('haiku 5.5');
+  await expect(rows.filter({ visible: true }).first()).toContainText('Haiku 5.5');
+  expect(await rows.filter({ visible: true }).count()).toBeLessThan(all);
+  await page.getByLabel('Find a model').fill('no such model');
+  await expect(page.getByText('No model matches.')).toBeVisible();
+  await page.getByLabel('Find a model').fill('');
+  await expect(rows.filter({ visible: true })).toHaveCount(all);
+});
+
+test('a client is chosen without a script @both', async ({ page }) => {
+  await page.goto('/docs');
+  await expect(page.locator('#start-cli')).toBeVisible();
+  await page.getByText('TypeScript', { exact: true }).click();
+  await expect(page.locator('#start-typescript')).toBeVisible();
+  await expect(page.locator('#start-cli')).toBeHidden();
+});
