@@ -6,7 +6,7 @@ mod names;
 use serde_json::{Map, Value};
 
 /// How deep schemas may lie within each other.
-const DEPTH_MAX: u8 = 8;
+const DEPTH_MAX: u8 = 32;
 /// A day, where one is asked for.
 const DAY: &str = "2026-11-22";
 /// Text of which nothing is known.

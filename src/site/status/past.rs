@@ -141,11 +141,13 @@ fn summary(days: &[Option<StatusDay>]) -> String {
     let seen: i64 = known().map(|day| day.minutes_seen).sum();
     let bad: i64 = known().map(|day| day.minutes_bad).sum();
     let well = seen.saturating_sub(bad).max(0);
-    match well.saturating_mul(10_000).checked_div(seen) {
-        None => "No data yet".to_owned(),
-        Some(10_000) => "100% uptime".to_owned(),
-        Some(share) => format!("{}.{:02}% uptime", share / 100, share % 100),
-    }
+    let share = match well.saturating_mul(10_000).checked_div(seen) {
+        None => return "No data yet".to_owned(),
+        Some(10_000) => "100".to_owned(),
+        Some(share) => format!("{}.{:02}", share / 100, share % 100),
+    };
+    let count = known().count();
+    format!("{share}% uptime over {count} day{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -168,9 +170,9 @@ mod tests {
         assert_eq!(class(day(1440, 0).as_ref()), "good");
         assert_eq!(class(day(1440, 1).as_ref()), "warn");
         assert_eq!(class(day(1440, 72).as_ref()), "bad");
-        assert_eq!(summary(&[day(1440, 0), None]), "100% uptime");
-        assert_eq!(summary(&[day(129_600, 1)]), "99.99% uptime");
-        assert_eq!(summary(&[day(10, 10)]), "0.00% uptime");
+        assert_eq!(summary(&[day(1440, 0), None]), "100% uptime over 1 day");
+        assert_eq!(summary(&[day(129_600, 1)]), "99.99% uptime over 1 day");
+        assert_eq!(summary(&[day(10, 10), day(10, 10)]), "0.00% uptime over 2 days");
     }
 
     #[test]
