@@ -22,8 +22,8 @@ use crate::domain::unprintable::unprintable;
 /// Read by the official clients.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-const OFFERED: &str = "Not found. Offered are POST /v1/messages, POST /v1/messages/count_tokens, \
-    GET /v1/models and GET /v1/models/{id}.";
+const OFFERED: &str = "Unknown path. Available: POST /v1/messages, POST /v1/messages/count_tokens, \
+    GET /v1/models, GET /v1/models/{id}.";
 
 /// 404 for whatever is not offered.
 #[must_use]
