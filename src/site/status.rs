@@ -43,6 +43,7 @@ struct PartLine {
     title: String,
     condition: Condition,
     detail: Option<&'static str>,
+    is_chain: bool,
     /// The latest block that was seen, of a chain.
     head: Option<GroupedCount>,
     days: DayBars,
@@ -89,6 +90,7 @@ fn line(past: &Past, part: &StatusPart, title: &str, (word, detail): Standing<'_
         title: title.to_owned(),
         condition: Condition::of(word),
         detail,
+        is_chain: matches!(part, StatusPart::Chain(_)),
         head: None,
         days: past.of(part),
     }

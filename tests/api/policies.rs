@@ -32,6 +32,17 @@ fn since(app: &TestApp, path: &str, day: &str) -> bool {
     page(app, path).contains(&format!("In force since <time datetime=\"{day}\">"))
 }
 
+/// A page without what its contents lead to.
+fn without_places(page: &str) -> String {
+    let mut pieces = page.split("<h2 id=\"part-");
+    let mut text = pieces.next().unwrap().to_owned();
+    for piece in pieces {
+        text.push_str("<h2");
+        text.push_str(piece.split_once('"').unwrap().1);
+    }
+    text
+}
+
 #[test]
 fn p16_a_page_is_in_force_since_its_newest_version_and_announces_the_next() {
     let app = app();
@@ -64,7 +75,8 @@ fn p16_every_version_can_be_read_as_it_was() {
     assert!(version.contains(&text), "the whole text");
     assert!(version.contains(&hex(&hash_of(&text))));
     assert!(version.contains("<p>One &#38; two.</p>\n\n<p>Three &#60; four.</p>"), "{version}");
-    assert!(page(&app, "/terms").contains(&text), "what the page shows is what is published");
+    let shown = without_places(&page(&app, "/terms"));
+    assert!(shown.contains(&text), "what the page shows is what is published");
     for path in
         ["/terms/versions/3", "/terms/versions/0", "/terms/versions/x", "/privacy/versions/1"]
     {
