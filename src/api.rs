@@ -108,6 +108,7 @@ pub struct Api {
     /// What describes all of this.
     document: Document,
     latest_status: status::Latest,
+    quotes: deposits::quotes::CoinQuotes,
     watchers: Arc<Watchers>,
     archives: Arc<archive::Turns>,
 }
@@ -122,8 +123,16 @@ impl Api {
         let (chains, limits) = (settings.chains.clone(), &settings.deposits);
         let watchers = Watchers::new(parts.context.database.clone(), chains, limits);
         let origin = Origin::new(&settings.site.name, &settings.site.base_url);
-        let latest_status = status::Latest::default();
-        Self { parts, origin, body, document, latest_status, watchers, archives: Arc::default() }
+        Self {
+            parts,
+            origin,
+            body,
+            document,
+            latest_status: status::Latest::default(),
+            quotes: deposits::quotes::CoinQuotes::default(),
+            watchers,
+            archives: Arc::default(),
+        }
     }
 
     /// The same from other parts, on the same chains: who watches and who exports goes on.

@@ -6,6 +6,7 @@ pub mod document;
 pub(super) mod events;
 pub mod options;
 pub(super) mod own_address;
+pub mod quotes;
 pub mod watch;
 
 use actix_web::web::{Data, Path};

@@ -87,6 +87,8 @@ pub struct Wallet {
     /// `moved`: another account has linked it.
     #[schema(schema_with = end_reasons)]
     pub end_reason: Option<String>,
+    /// The owner's name for it, set on the website.
+    pub label: Option<String>,
 }
 
 fn kinds() -> Object {
@@ -285,5 +287,6 @@ pub fn document(chains: &[Chain], row: &WalletRow) -> Wallet {
         proven_at: Moment(row.proven_at),
         ended_at: row.ended_at.map(Moment),
         end_reason: row.end_reason.clone(),
+        label: row.label.clone(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::BaseUrl;
 use super::problems::{KeyPath, Problems};
 use super::providers::RpcProvider;
 use super::tiers::Tier;
@@ -22,6 +23,8 @@ pub struct Chain {
     pub display_name: String,
     /// Number by EIP-155; unique.
     pub chain_id: ChainId,
+    /// Where people look at transactions and addresses: `https://…` without a slash at its end.
+    pub explorer: Option<String>,
     /// The one address to which proven wallets pay; `None` where only derived addresses are used.
     pub treasury: Option<EvmAddress>,
     /// When a block cannot be undone any more.
@@ -146,6 +149,8 @@ pub(super) struct ChainEntry {
     display_name: String,
     #[serde(deserialize_with = "value::whole::<1, 9_223_372_036_854_775_807, _, _>")]
     pub(super) chain_id: i64,
+    #[serde(default, deserialize_with = "explorer")]
+    explorer: Option<String>,
     #[serde(default, deserialize_with = "value::optional_address")]
     pub(super) treasury: Option<EvmAddress>,
     #[serde(default, deserialize_with = "optional_blocks")]
@@ -225,6 +230,7 @@ impl ChainEntry {
             name: self.name,
             display_name: self.display_name,
             chain_id: ChainId(self.chain_id),
+            explorer: self.explorer,
             treasury: self.treasury,
             finality: self.confirmations.map_or(Finality::Finalized, Finality::Confirmations),
             tiers,
@@ -367,6 +373,16 @@ fn symbol<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error>
         ));
     }
     Ok(name)
+}
+
+/// A page links to it, so it is https, and nothing in it can end the link's path.
+fn explorer<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = value::text(from)?;
+    let base = text.parse::<BaseUrl>().ok().filter(BaseUrl::is_https);
+    let base = base.ok_or_else(|| {
+        serde::de::Error::custom("must be an https address such as \"https://etherscan.io\"")
+    })?;
+    Ok(Some(base.as_str().to_owned()))
 }
 
 fn optional_blocks<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {

@@ -136,6 +136,7 @@ diesel::table! {
         proven_at -> BigInt,
         ended_at -> Nullable<BigInt>,
         end_reason -> Nullable<Text>,
+        label -> Nullable<Text>,
     }
 }
 

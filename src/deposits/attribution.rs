@@ -152,6 +152,7 @@ mod tests {
             proven_at: UnixMillis::from_millis(proven_at),
             ended_at: ended_at.map(UnixMillis::from_millis),
             end_reason: None,
+            label: None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::domain::evm::RawAmount;
 use crate::domain::money::NanoUsd;
 
 /// Beyond the heartbeat a round may be late by this much: the update itself has to be mined.
-const LATENESS: Duration = Duration::from_mins(5);
+pub const LATENESS: Duration = Duration::from_mins(5);
 
 /// What is transferred, with its settings.
 #[derive(Clone, Copy, Debug)]

@@ -198,6 +198,7 @@ fn row_of(
         proven_at: now,
         ended_at: None,
         end_reason: None,
+        label: None,
     })
 }
 

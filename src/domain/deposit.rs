@@ -304,6 +304,27 @@ pub fn raw_of_dollars(amount: NanoUsd, decimals: u8) -> Option<RawAmount> {
     Some(RawAmount::from(scaled.div_ceil(nano)))
 }
 
+/// What so many dollars are of a coin at a price, in its smallest unit: rounded up, and to seven
+/// decimals, which people can read; `None` where it does not fit.
+#[must_use]
+pub fn raw_at_price(amount: NanoUsd, decimals: u8, price: NanoUsd) -> Option<RawAmount> {
+    let nanos = u128::try_from(amount.as_nanos()).ok()?;
+    let price = u128::try_from(price.as_nanos()).ok().filter(|&price| price > 0)?;
+    let raw = nanos.checked_mul(10_u128.checked_pow(decimals.into())?)?.div_ceil(price);
+    let step = 10_u128.checked_pow(u32::from(decimals).saturating_sub(7))?;
+    raw.div_ceil(step).checked_mul(step).map(RawAmount::from)
+}
+
+/// The price that has made an amount worth so much: a feed's answer is known with a deposit, the
+/// feed's decimals are not. `None` where none fits.
+#[must_use]
+pub fn price_of(raw: RawAmount, decimals: u8, answer: u128, value: NanoUsd) -> Option<NanoUsd> {
+    let price = |places| FeedPrice { answer, decimals: places };
+    let fits = |&places: &u8| value_of(raw, decimals, price(places)) == Some(value);
+    let places = (0..=36).find(fits)?;
+    price(places).per_coin()
+}
+
 shown_as_word!(DepositState, DepositReason, ClaimState, ClaimReason, RefundState);
 
 #[cfg(test)]
@@ -366,6 +387,25 @@ mod tests {
         assert_eq!(coins("2.01", 0).as_deref(), Some("3"));
         assert_eq!((coins("-1", 6), coins("9000000000", 30)), (None, None));
         assert_eq!(coins("1", 255), None);
+    }
+
+    #[test]
+    fn dollars_are_coins_at_a_price() {
+        let coins = |text: &str, price: &str| {
+            raw_at_price(usd(text), 18, usd(price)).map(|raw| raw.in_coins(18))
+        };
+        assert_eq!(coins("25", "2000").as_deref(), Some("0.0125"));
+        assert_eq!(coins("10", "3123.45").as_deref(), Some("0.0032017"));
+        assert_eq!((coins("1", "0"), coins("-1", "5")), (None, None));
+    }
+
+    #[test]
+    fn a_price_is_found_by_what_it_made_of_an_amount() {
+        let raw = RawAmount::from(1_500_000_000_000_000_000);
+        let value = value_of(raw, 18, FeedPrice { answer: 312_345_678_901, decimals: 8 });
+        let price = price_of(raw, 18, 312_345_678_901, value.unwrap());
+        assert_eq!(price, Some(usd("3123.45678901")));
+        assert_eq!(price_of(raw, 18, 5, usd("123")), None);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! `/deposits`: where to pay, what was paid, and what each payment waits for.
 
-mod offer;
+pub(super) mod checkout;
+pub(super) mod detail;
+mod estimate;
+mod facts;
 pub(super) mod own_address;
 mod view;
 
@@ -8,51 +11,47 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::format::TimeElement;
 use super::layout::Frame;
 use super::page_error::PageError;
 use super::page_request::PageRequest;
 use super::select_option::SelectOption;
 use super::{Site, page_request};
+use crate::api::Api;
 use crate::api::deposits::arrivals::Arrival;
-use crate::api::deposits::document::{ChainsView, Claim, Deposit, DepositOrClaim};
-use crate::api::deposits::{self as api, options};
+use crate::api::deposits::document::{ChainsView, Claim, Deposit};
+use crate::api::deposits::options;
+use crate::api::deposits::quotes::coin_prices;
 use crate::config::Chain;
 use crate::db::AnyConnection;
+use crate::db::models::wallets::WalletRow;
 use crate::db::models::{chains, deposit_claims, deposits as rows, wallets};
 use crate::deposits::arrivals as noticed;
 use crate::deposits::claims::{self, Submitted};
 use crate::deposits::{DepositError, addresses};
 use crate::domain::evm::{EvmAddress, TxHash};
 use crate::domain::ids::AccountId;
-use crate::domain::money::NanoUsd;
-use offer::{ChainOffer, PayOption};
-use view::{DepositView, Fact};
+use checkout::{Checkout, WantedPayment};
+use view::DepositView;
 
 /// Deposits on a page, and hashes.
 const PAGE: i64 = 20;
-/// Dollars that the page writes a payment link for, at most.
-const AMOUNT_MAX: NanoUsd = NanoUsd::from_nanos(1_000_000_000_000_000);
 
 #[derive(Template)]
 #[template(path = "deposits.html")]
 struct DepositsPage {
     frame: Frame,
-    offers: Vec<ChainOffer>,
+    /// None where no chain accepts deposits.
+    checkout: Option<Checkout>,
     /// The account may have an address of its own issued.
     may_issue: bool,
-    /// For the wallet of a browser.
-    options: Vec<PayOption>,
-    /// Dollars that somebody wants to pay, as typed.
-    amount: String,
-    /// The same for the script, where they are an amount.
-    dollars: String,
-    /// Why they are not taken.
-    amount_refusal: Option<&'static str>,
-    /// The account's proven wallets, with spaces between.
+    /// Some account has an address of its own, so that exchanges can be paid from.
+    has_own: bool,
+    /// The account's linked wallets.
+    wallets: Vec<LinkedWallet>,
+    /// Their addresses, with spaces between, for the script.
     proven: String,
-    /// Some offer has no address but the common one.
-    needs_proof: bool,
+    /// The chains and their numbers, for the script: `base:8453`.
+    chains_text: String,
     chains: Vec<SelectOption>,
     tx_hash: String,
     refusal: Option<String>,
@@ -66,24 +65,20 @@ struct DepositsPage {
     next: Option<String>,
 }
 
-#[derive(Template)]
-#[template(path = "deposit.html")]
-struct DepositDetailPage {
-    frame: Frame,
-    deposit: DepositView,
-    facts: Vec<Fact>,
-    block_time: Option<TimeElement>,
-    created_at: TimeElement,
-    updated_at: TimeElement,
-    is_claim: bool,
-    /// What a claim has found.
-    found: Vec<DepositView>,
+struct LinkedWallet {
+    address: String,
+    label: Option<String>,
 }
 
 /// `GET /deposits`
-pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+pub(super) async fn list(
+    http: HttpRequest,
+    payload: Payload,
+    (site, interface): (Data<Site>, Data<Api>),
+) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
-        let page = list_page(&site, visit, (String::new(), String::new(), None)).await?;
+        let written = (String::new(), String::new(), None);
+        let page = list_page((&site, &interface), visit, written).await?;
         visit.page(&page)
     })
     .await
@@ -92,7 +87,7 @@ pub(super) async fn list(http: HttpRequest, payload: Payload, site: Data<Site>) 
 /// What the list is made of.
 struct DepositsData {
     own: Option<EvmAddress>,
-    proven: Vec<EvmAddress>,
+    linked: Vec<WalletRow>,
     deposits: Vec<Deposit>,
     has_more: bool,
     claims: Vec<Claim>,
@@ -101,15 +96,14 @@ struct DepositsData {
 }
 
 async fn list_page(
-    site: &Site,
+    (site, interface): (&Site, &Api),
     visit: &PageRequest<'_>,
     (chain, tx_hash, refusal): (String, String, Option<String>),
 ) -> Result<DepositsPage, PageError> {
     let (account_id, query) = (visit.person()?.account_id(), visit.query());
     let before = Some(query.word("before").to_owned()).filter(|id| !id.is_empty());
     let is_first = before.is_none();
-    let written = query.word("amount").to_owned();
-    let amount = dollars(&written);
+    let wanted = WantedPayment::read(query.word("amount"), query.word("with"));
     let configured = site.settings().chains.clone();
     let derives = site.settings().deposits.account_xpub.is_some();
     let read = move |conn: &mut AnyConnection| {
@@ -118,13 +112,18 @@ async fn list_page(
     };
     let found = site.run(read).await?.ok_or(PageError::NotFound)?;
     let configured = &site.settings().chains;
-    let chosen = amount.ok().flatten();
     let may_issue = derives && found.own.is_none();
-    let offers = options::offers(configured, (found.own, may_issue), found.stands, chosen);
-    let offers: Vec<ChainOffer> =
-        offers.into_iter().map(|offer| ChainOffer::of(offer, chosen.is_some())).collect();
+    let prices = coin_prices(interface).await;
+    let asked = (&prices, Some(wanted.amount()));
+    let offers = options::offers(configured, (found.own, may_issue), found.stands, asked);
     let names = configured.iter().map(|one| (one.name.clone(), one.display_name.clone()));
-    let proven: Vec<String> = found.proven.iter().map(EvmAddress::checksummed).collect();
+    let pairs = configured.iter().map(|chain| format!("{}:{}", chain.name, chain.chain_id));
+    let wallet = |row: &WalletRow| LinkedWallet {
+        address: row.address.checksummed(),
+        label: row.label.clone(),
+    };
+    let wallets: Vec<LinkedWallet> = found.linked.iter().map(wallet).collect();
+    let proven: Vec<&str> = wallets.iter().map(|wallet| wallet.address.as_str()).collect();
     // A hash whose deposits are listed above has nothing more to say.
     let is_listed = |claim: &Claim| found.deposits.iter().any(|one| one.tx_hash == claim.tx_hash);
     let ids = found.deposits.iter().map(|one| &one.id);
@@ -134,14 +133,12 @@ async fn list_page(
     let claims = found.claims.iter().filter(|claim| !is_listed(claim));
     Ok(DepositsPage {
         frame: visit.frame("Deposits"),
-        needs_proof: offers.iter().any(|offer| offer.needs_proof),
-        options: PayOption::of(&offers),
-        offers,
+        checkout: Checkout::of(&offers, &wanted),
         may_issue,
-        amount: written,
-        dollars: chosen.map(|amount| amount.to_string()).unwrap_or_default(),
-        amount_refusal: amount.err(),
+        has_own: derives,
         proven: proven.join(" "),
+        wallets,
+        chains_text: pairs.collect::<Vec<_>>().join(" "),
         chains: SelectOption::list(names, &chain),
         tx_hash,
         refusal,
@@ -155,24 +152,6 @@ async fn list_page(
         arrivals: found.arrivals,
         claims: claims.map(|claim| DepositView::of_claim(claim, configured)).collect(),
     })
-}
-
-/// Dollars as people type them, with a point or a comma; none where nothing is typed.
-fn dollars(written: &str) -> Result<Option<NanoUsd>, &'static str> {
-    let digits = written.trim().trim_start_matches('$').trim();
-    if digits.is_empty() {
-        return Ok(None);
-    }
-    let digits = match digits.rsplit_once(',') {
-        // A comma before one or two digits is where others write a point.
-        Some((whole, cents)) if cents.len() <= 2 && !whole.contains([',', '.']) => {
-            format!("{whole}.{cents}")
-        }
-        _ => digits.to_owned(),
-    };
-    let amount: Option<NanoUsd> = digits.parse().ok();
-    let amount = amount.filter(|amount| *amount > NanoUsd::ZERO && *amount <= AMOUNT_MAX);
-    amount.map(Some).ok_or("Enter an amount in dollars, for example 25 or 12.50.")
 }
 
 /// `None` where `before` is no deposit of this account.
@@ -199,9 +178,8 @@ fn find(
         None => deposit_claims::of_account(conn, account_id, i64::MAX, PAGE)?,
         Some(_) => Vec::new(),
     };
-    let linked = wallets::of_account(conn, account_id)?;
-    let in_force = linked.iter().filter(|wallet| wallet.ended_at.is_none());
-    let proven = in_force.map(|wallet| wallet.address).collect();
+    let mut linked = wallets::of_account(conn, account_id)?;
+    linked.retain(|wallet| wallet.ended_at.is_none());
     let arrived = match before {
         None => noticed::of_account(conn, account_id)?,
         Some(_) => Vec::new(),
@@ -210,7 +188,7 @@ fn find(
     let documents = ChainsView::new(configured, stands.clone());
     Ok(Some(DepositsData {
         own,
-        proven,
+        linked,
         deposits: documents.deposits(conn, &deposits)?,
         has_more,
         claims: claims.iter().map(|claim| documents.claim(claim)).collect(),
@@ -220,7 +198,11 @@ fn find(
 }
 
 /// `POST /deposits`: a hash to follow.
-pub(super) async fn claim(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+pub(super) async fn claim(
+    http: HttpRequest,
+    payload: Payload,
+    (site, interface): (Data<Site>, Data<Api>),
+) -> HttpResponse {
     page_request::answer(http, payload, &site, async |visit| {
         let account_id = visit.actor()?.account_id();
         let fields = visit.form().await?;
@@ -229,7 +211,7 @@ pub(super) async fn claim(http: HttpRequest, payload: Payload, site: Data<Site>)
             Ok(id) => return visit.see_other(&format!("/deposits/{id}"), None),
             Err(words) => words,
         };
-        let page = list_page(&site, visit, (chain, written, Some(refused))).await?;
+        let page = list_page((&site, &interface), visit, (chain, written, Some(refused))).await?;
         visit.page_again(&page)
     })
     .await
@@ -266,64 +248,4 @@ async fn submit(
             Err(format!("You have submitted {recent} hashes within the hour. Try again later."))
         }
     })
-}
-
-/// `GET /deposits/{id}`: a deposit, or a hash that was submitted.
-pub(super) async fn show(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
-    page_request::answer(http, payload, &site, async |visit| {
-        let account_id = visit.person()?.account_id();
-        let id = visit.part("id").to_owned();
-        let configured = site.settings().chains.clone();
-        let read = move |conn: &mut AnyConnection| api::find(conn, &configured, account_id, &id);
-        let found = site.run(read).await?.ok_or(PageError::NotFound)?;
-        let configured = &site.settings().chains;
-        let page = match &found {
-            DepositOrClaim::Deposit(deposit) => DepositDetailPage {
-                frame: visit.frame("Deposit"),
-                deposit: DepositView::of_deposit(deposit, configured).alone(),
-                facts: view::facts_of_deposit(deposit),
-                block_time: Some(TimeElement(deposit.block_time.0)),
-                created_at: TimeElement(deposit.created_at.0),
-                updated_at: TimeElement(deposit.updated_at.0),
-                is_claim: false,
-                found: Vec::new(),
-            },
-            DepositOrClaim::Claim(claim) => DepositDetailPage {
-                frame: visit.frame("Transaction"),
-                deposit: DepositView::of_claim(claim, configured).alone(),
-                facts: view::facts_of_claim(claim),
-                block_time: None,
-                created_at: TimeElement(claim.created_at.0),
-                updated_at: TimeElement(claim.updated_at.0),
-                is_claim: true,
-                found: claim
-                    .deposits
-                    .iter()
-                    .flatten()
-                    .map(|deposit| DepositView::of_deposit(deposit, configured))
-                    .collect(),
-            },
-        };
-        visit.page(&page)
-    })
-    .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::dollars;
-
-    #[test]
-    fn amounts_are_read_as_people_write_them() {
-        let read = |text| dollars(text).map(|sum| sum.map(|sum| sum.to_string()));
-        for (text, sum) in
-            [("25", "25.00"), ("$12.50", "12.50"), ("0,5", "0.50"), (" $ 3 ", "3.00")]
-        {
-            assert_eq!(read(text), Ok(Some(sum.to_owned())), "{text}");
-        }
-        assert_eq!((read(""), read(" ")), (Ok(None), Ok(None)));
-        for text in ["0", "-1", "ten", "1,000", "1.000,50", "1000001", "1e3"] {
-            assert!(read(text).is_err(), "{text}");
-        }
-    }
 }

@@ -22,11 +22,12 @@ pub(super) enum Flash {
     KeyRevoked,
     WalletLinked,
     WalletUnlinked,
+    WalletNamed,
     AddressIssued,
 }
 
 /// Each with its word and its sentence.
-const NOTES: [(Flash, &str, &str); 19] = [
+const NOTES: [(Flash, &str, &str); 20] = [
     (Flash::LoggedOut, "logged-out", "You are logged out."),
     (Flash::LoggedOutEverywhere, "logged-out-everywhere", "You are logged out on every device."),
     (
@@ -78,6 +79,7 @@ const NOTES: [(Flash, &str, &str); 19] = [
         "wallet-linked",
         "The wallet is linked. Its payments are credited to you.",
     ),
+    (Flash::WalletNamed, "wallet-named", "The name is saved."),
     (
         Flash::WalletUnlinked,
         "wallet-unlinked",

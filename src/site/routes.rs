@@ -106,9 +106,10 @@ fn dashboard(table: &mut RouteTable) {
         .service(action("/wallets/challenge", wallets::challenge))
         .service(action("/wallets/link", wallets::link))
         .service(action("/wallets/{id}/unlink", wallets::unlink))
+        .service(action("/wallets/{id}/label", wallets::rename))
         .service(form("/deposits", deposits::list, deposits::claim))
         .service(action("/deposits/address", deposits::own_address::issue))
-        .service(page("/deposits/{id}", deposits::show))
+        .service(page("/deposits/{id}", deposits::detail::show))
         .service(page("/ledger", ledger::show))
         .service(page("/ledger/statement", ledger::statement::show));
 }

@@ -5,6 +5,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
+use super::deposits::detail::shortened;
 use super::flash::Flash;
 use super::format::TimeElement;
 use super::layout::Frame;
@@ -22,6 +23,7 @@ use crate::deposits::siwe::SiweMessage;
 use crate::deposits::wallets;
 use crate::domain::evm::{ChainId, EvmAddress};
 use crate::domain::ids::AccountId;
+use crate::domain::plain_text::is_plain;
 
 #[derive(Template)]
 #[template(path = "wallets.html")]
@@ -31,6 +33,8 @@ struct WalletsPage {
     chains: Vec<SelectOption>,
     /// For the script: `base:8453 ethereum:1`.
     chains_text: String,
+    /// A chain was chosen, which matters to contracts.
+    is_chain_chosen: bool,
     address: String,
     challenge: Option<WalletChallenge>,
     refusal: Option<String>,
@@ -39,6 +43,14 @@ struct WalletsPage {
 struct WalletView {
     id: String,
     address: String,
+    /// The same, shortened.
+    short: String,
+    /// What its owner calls it.
+    label: Option<String>,
+    /// The name as it stands in the form.
+    written: String,
+    /// Why that is not taken.
+    refusal: Option<String>,
     kind: String,
     proven_at: TimeElement,
     /// When another account proved it.
@@ -87,10 +99,14 @@ async fn page(
         let document = api::document(configured, row);
         WalletView {
             id: document.id,
+            short: shortened(document.address.as_deref().unwrap_or_default()),
             address: document.address.unwrap_or_default(),
+            written: document.label.clone().unwrap_or_default(),
+            label: document.label,
+            refusal: None,
             kind: match document.chain {
-                None => "Regular wallet, valid on every chain".to_owned(),
-                Some(chain) => format!("Contract wallet on {chain}"),
+                None => "works on all networks".to_owned(),
+                Some(chain) => format!("smart-contract wallet on {chain}"),
             },
             proven_at: TimeElement(document.proven_at.0),
             moved_at: document.ended_at.map(|at| TimeElement(at.0)),
@@ -101,6 +117,7 @@ async fn page(
     Ok(WalletsPage {
         frame: visit.frame("Wallets"),
         wallets: found.iter().map(wallet).collect(),
+        is_chain_chosen: !written.chain.is_empty(),
         chains: SelectOption::list(names, &written.chain),
         chains_text: pairs.collect::<Vec<_>>().join(" "),
         address: written.address,
@@ -238,4 +255,45 @@ pub(super) async fn unlink(http: HttpRequest, payload: Payload, site: Data<Site>
         visit.see_other("/wallets", Some(Flash::WalletUnlinked))
     })
     .await
+}
+
+/// Characters of a wallet's name.
+const LABEL_CHARS_MAX: usize = 40;
+
+/// `POST /wallets/{id}/label`: what its owner calls a wallet.
+pub(super) async fn rename(http: HttpRequest, payload: Payload, site: Data<Site>) -> HttpResponse {
+    page_request::answer(http, payload, &site, async |visit| {
+        let account_id = visit.actor()?.account_id();
+        let fields = visit.form().await?;
+        let id = visit.part("id").to_owned();
+        let written = fields.text("label").trim().to_owned();
+        if let Err(refusal) = check_label(&written) {
+            let mut page = page(&site, visit, WalletFields::default()).await?;
+            for wallet in page.wallets.iter_mut().filter(|wallet| wallet.id == id) {
+                wallet.refusal = Some(refusal.to_owned());
+                wallet.written.clone_from(&written);
+            }
+            return visit.page_again(&page);
+        }
+        let rename = move |conn: &mut AnyConnection| {
+            let label = Some(written.as_str()).filter(|label| !label.is_empty());
+            rows::set_label(conn, account_id, &id, label)
+        };
+        if !site.run(rename).await? {
+            return Err(PageError::NotFound);
+        }
+        visit.see_other("/wallets", Some(Flash::WalletNamed))
+    })
+    .await
+}
+
+/// An empty one takes the name away.
+fn check_label(label: &str) -> Result<(), &'static str> {
+    if label.chars().count() > LABEL_CHARS_MAX {
+        return Err("Use at most 40 characters.");
+    }
+    if !is_plain(label) {
+        return Err("Use visible letters, digits and signs only.");
+    }
+    Ok(())
 }

@@ -64,6 +64,7 @@ impl Race {
                 node_id: "node".to_owned(),
                 lease_expires_at: UnixMillis::from_millis(0),
                 updated_at: UnixMillis::from_millis(0),
+                block_millis: None,
             };
             chains::create(&mut conn, &row).unwrap();
         }

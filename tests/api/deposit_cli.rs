@@ -179,6 +179,7 @@ impl Desk {
             node_id: "node_a".to_owned(),
             lease_expires_at: UnixMillis::from_millis(i64::MAX),
             updated_at: NOON,
+            block_millis: None,
         };
         change(&mut row);
         chains::create(&mut self.conn, &row).unwrap();

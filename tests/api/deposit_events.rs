@@ -150,6 +150,7 @@ fn a_new_block_alone_does_not_send_a_list_again() {
         node_id: "node_a".to_owned(),
         lease_expires_at: UnixMillis::from_millis(i64::MAX),
         updated_at: UnixMillis::from_millis(0),
+        block_millis: None,
     };
     stage.app.db(|conn| chains::create(conn, &chain).unwrap());
     let id = stage.deposit(1, "credited");

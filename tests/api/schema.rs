@@ -71,7 +71,7 @@ const DEPOSIT_COLUMNS: [&str; 28] = [
 ];
 
 /// And of the wallet that it came from.
-const WALLET_COLUMNS: [&str; 11] = [
+const WALLET_COLUMNS: [&str; 12] = [
     "id",
     "public_id",
     "account_id",
@@ -83,6 +83,7 @@ const WALLET_COLUMNS: [&str; 11] = [
     "proven_at",
     "ended_at",
     "end_reason",
+    "label",
 ];
 
 /// Table to columns, in order: name, type, whether it may be NULL.

@@ -29,7 +29,7 @@ class Source extends EventTarget {
 
 /** The part of a page about one deposit, with its fields by name. */
 function part(path) {
-  const names = ["state", "message", "chain", "value", "confirmations", "live"];
+  const names = ["state", "message", "chain", "value", "confirmations", "about", "live"];
   const fields = Object.fromEntries(names.map((name) => [name, { textContent: "" }]));
   const bar = { max: 1, value: 0, hidden: true };
   const named = (selector) => /data-field=(\w+)/.exec(selector)?.[1];
@@ -47,7 +47,7 @@ function open(...parts) {
   const window = {
     EventSource: Source,
     reloads: 0,
-    document: { querySelectorAll: () => parts, querySelector: () => null },
+    document: { querySelectorAll: (name) => (name === "[data-print]" ? [] : parts), querySelector: () => null },
     location: { reload: () => window.reloads++ },
     // What is to be done later, with the milliseconds until then.
     later: [],
@@ -68,7 +68,7 @@ function open(...parts) {
 
 const deposit = (change) =>
   JSON.stringify({
-    id: "dep_1", state: "confirming", message: "Wait.", confirmations: { seen: 7, needed: 12 },
+    id: "dep_1", state: "confirming", message: "Wait.", confirmations: { seen: 7, needed: 12, about_secs: 600 },
     chain_status: { detail: null }, ...change,
   });
 
@@ -81,6 +81,7 @@ test("a document is written where the page says", () => {
   assert.equal(one.fields.state.textContent, "Confirming");
   assert.equal(one.fields.state.className, "state state-confirming");
   assert.equal(one.fields.confirmations.textContent, "7/12 confirmations");
+  assert.equal(one.fields.about.textContent, "about 10 min");
   assert.equal(one.fields.message.textContent, "Wait.");
   assert.deepEqual(one.bar, { max: 12, value: 7, hidden: false });
   assert.equal(one.dataset.state, "confirming");
@@ -103,6 +104,22 @@ test("a credited deposit is followed while its refund is on its way", () => {
   assert.notEqual(source.readyState, Source.CLOSED);
   source.tell(deposit({ state: "refunded", message: "Refunded $5.00.", refund: { state: "posted" } }));
   assert.deepEqual([one.fields.state.textContent, source.readyState], ["Refunded", Source.CLOSED]);
+});
+
+test("the page about one deposit is written anew by the server in each state", () => {
+  const one = part("/x");
+  Object.assign(one.dataset, { page: "", state: "confirming" });
+  const window = open(one);
+  Source.opened[0].tell(deposit({}));
+  assert.equal(window.reloads, 0);
+  Source.opened[0].tell(deposit({ state: "credited" }));
+  assert.deepEqual([window.reloads, Source.opened[0].readyState], [1, Source.CLOSED]);
+});
+
+test("estimates are the words of the page", () => {
+  const said = [0, 89, 90, 780, 5369, 5400, undefined, null].map(progress.about);
+  const one = "about 1 min";
+  assert.deepEqual(said, [one, one, "about 2 min", "about 13 min", "about 89 min", "about 2 hours", "", ""]);
 });
 
 test("what is no document changes nothing", () => {
@@ -201,7 +218,7 @@ function openList(known, parts, pages = []) {
   };
   const window = {
     EventSource: Source,
-    document: { querySelector: () => list, querySelectorAll: () => parts },
+    document: { querySelector: () => list, querySelectorAll: (name) => (name === "[data-print]" ? [] : parts) },
     location: { pathname: "/deposits" },
     later: [],
     setTimeout: (work, ms) => window.later.push([work, ms]),
@@ -279,5 +296,6 @@ test("what is no list changes nothing, and a list without a place asks now and t
 });
 
 test("states are words", () => {
-  assert.deepEqual(["seen", "below_minimum"].map(progress.title), ["Seen", "Below minimum"]);
+  const said = ["seen", "below_minimum", "held", "not_found"].map(progress.title);
+  assert.deepEqual(said, ["Seen", "Below minimum", "Under review", "Not found yet"]);
 });

@@ -31,10 +31,12 @@ async function pay(answers, { offer = usdc(), written = "12.5", ask, standing = 
   const provider = new FakeWallet({
     eth_requestAccounts: [PAYER],
     eth_chainId: "0x2105",
+    eth_call: `0x${(50_000_000n).toString(16).padStart(64, "0")}`,
+    eth_getBalance: "0xde0b6b3a7640000",
     eth_sendTransaction: HASH,
     ...answers,
   });
-  const kept = { provider, said: [], asked: [], hashes: [], looks: 0 };
+  const kept = { provider, said: [], asked: [], hashes: [], linked: [], looks: 0 };
   const answer = ask ?? (() => ({ id: "claim_1" }));
   const look = () => {
     kept.looks++;
@@ -47,7 +49,9 @@ async function pay(answers, { offer = usdc(), written = "12.5", ask, standing = 
     .pay({
       provider,
       offer,
+      chains: [{ name: "base", id: "8453" }],
       written,
+      linked: (address) => kept.linked.push(address),
       ask: async (path, body) => {
         if (path === "/api/v1/account") return look();
         kept.asked.push([path, body]);
@@ -201,7 +205,7 @@ test("a wallet on a chain that is not offered links by the first one", async () 
   await wallet.link({ provider, chains: wallet.chainsOf("base:8453"), ask, say: () => {} });
   assert.equal(asked[0].chain, "base");
   const nothing = wallet.link({ provider, chains: [], ask, say: () => {} });
-  await assert.rejects(nothing, /No chain accepts deposits/);
+  await assert.rejects(nothing, /No network accepts deposits/);
 });
 
 test("nothing is sent to the server of a wallet that does not sign", async () => {
@@ -219,7 +223,7 @@ test("a payment is sent on the chain of the offer and its hash submitted", async
   assert.deepEqual(paid.claim, { id: "claim_1" });
   assert.deepEqual(paid.asked, [["/api/v1/deposits", { chain: "base", tx_hash: HASH }]]);
   assert.deepEqual(paid.hashes, [HASH]);
-  assert.deepEqual(paid.provider.methods(), ["eth_requestAccounts", "eth_chainId", "eth_sendTransaction"]);
+  assert.deepEqual(paid.provider.methods(), ["eth_requestAccounts", "eth_chainId", "eth_call", "eth_sendTransaction"]);
   const [sent] = paid.provider.params("eth_sendTransaction");
   assert.deepEqual(sent, wallet.transaction(usdc(), PAYER, 12_500_000n));
 });
@@ -231,7 +235,7 @@ test("a wallet on another chain is switched, and believed only when it says so i
   assert.deepEqual(switched.provider.params("wallet_switchEthereumChain"), [{ chainId: "0x2105" }]);
 
   const stubborn = await pay({ eth_chainId: "0x1", wallet_switchEthereumChain: null });
-  assert.match(stubborn.words, /another chain\. Switch it to Base/);
+  assert.match(stubborn.words, /another network\. Switch it to Base/);
   for (const error of [
     walletError(4902),
     Object.assign(walletError(-32603), { data: { originalError: { code: 4902 } } }),
@@ -244,12 +248,49 @@ test("a wallet on another chain is switched, and believed only when it says so i
   assert.match(declined.words, /^You declined/);
 });
 
-test("whoever has not linked the wallet is told so before paying a shared address", async () => {
-  const unproven = await pay({}, { offer: usdc({ proven: [PAYEE] }) });
-  assert.match(unproven.words, new RegExp(`${PAYER} is not linked to your account`));
-  assert.ok(!unproven.provider.methods().includes("eth_sendTransaction"));
+test("whoever has not linked the wallet links and pays in one go", async () => {
+  const server = (path) => (path.endsWith("/challenge") ? { message: "Link me" } : { id: "claim_1" });
+  const unproven = usdc({ proven: [PAYEE] });
+  const both = await pay({ personal_sign: "0xabcd" }, { offer: unproven, ask: server });
+  assert.deepEqual(both.asked.map(([path]) => path), ["/api/v1/wallets/challenge", "/api/v1/wallets", "/api/v1/deposits"]);
+  assert.deepEqual(both.provider.methods().slice(-2), ["personal_sign", "eth_sendTransaction"]);
+  assert.deepEqual([both.linked, both.hashes], [[PAYER], [HASH]]);
   const own = await pay({}, { offer: usdc({ proven: [], needsProof: false }) });
-  assert.deepEqual(own.hashes, [HASH]);
+  assert.deepEqual([own.hashes, own.linked], [[HASH], []]);
+});
+
+test("a wallet that is not linked after all pays nothing", async () => {
+  const unproven = usdc({ proven: [] });
+  const server = (path) => {
+    if (path.endsWith("/challenge")) return { message: "Link me" };
+    throw new wallet.Refusal("This wallet cannot be linked.");
+  };
+  const cases = [
+    [{ personal_sign: walletError(4001) }, server, /^The wallet was not linked, so nothing was sent\. You declined/],
+    [{ personal_sign: "0xabcd" }, server, /nothing was sent\. This wallet cannot be linked/],
+  ];
+  for (const [answers, ask, words] of cases) {
+    const refused = await pay(answers, { offer: unproven, ask });
+    assert.match(refused.words, words);
+    assert.ok(!refused.provider.methods().includes("eth_sendTransaction"));
+    assert.deepEqual([refused.linked, refused.hashes], [[], []]);
+  }
+});
+
+test("whoever has too little is told what is missing before anything is signed or sent", async () => {
+  const token = await pay({ eth_call: "0x2625a00" }, { written: "50", offer: usdc({ proven: [] }) });
+  assert.match(token.words, /has 40 USDC on Base, 10 USDC less than needed\. Nothing was sent/);
+  assert.deepEqual(token.provider.methods(), ["eth_requestAccounts", "eth_chainId", "eth_call"]);
+  const [call, block] = token.provider.params("eth_call");
+  assert.deepEqual([call.to, block], [TOKEN, "latest"]);
+  assert.equal(call.data, `0x70a08231${PAYER.slice(2).toLowerCase().padStart(64, "0")}`);
+  const ether = usdc({ token: null, decimals: 18, symbol: "ETH" });
+  const coin = await pay({}, { offer: ether, written: "1.25" });
+  assert.match(coin.words, /has 1 ETH on Base, 0\.25 ETH less than needed/);
+  // What does not tell its balance may pay all the same: it looks for itself.
+  for (const silent of [walletError(4200), "0x", null, "lots"]) {
+    assert.deepEqual((await pay({ eth_call: silent })).hashes, [HASH]);
+  }
 });
 
 test("no wallet is asked anything for an amount that cannot be paid", async () => {
@@ -272,58 +313,28 @@ test("an account that cannot use the money pays nothing", async () => {
   }
 });
 
-test("an amount says what it counts, where that is known", () => {
-  assert.equal(wallet.worth(usdc(), "12.5"), "12.5 USDC counts as $12.50.");
-  assert.equal(wallet.worth(usdc({ decimals: 18 }), " 0,5 "), "0,5 USDC counts as $0.50.");
-  assert.equal(wallet.worth(usdc(), "1.999999"), "1.999999 USDC counts as $1.99.");
-  assert.equal(wallet.worth(usdc({ decimals: 0 }), "7"), "7 USDC counts as $7.00.");
-  assert.equal(wallet.worth(usdc(), "  "), "");
-  assert.match(wallet.worth(usdc(), "ten"), /Enter an amount/);
-  for (const written of ["", "10"]) {
-    assert.match(wallet.worth(usdc({ token: null, symbol: "ETH" }), written), /^An amount of ETH, not of dollars/);
+test("amounts are written as they are read", () => {
+  for (const [raw, decimals, text] of [[1_500_000n, 6, "1.5"], [1n, 18, "0.000000000000000001"], [7n, 0, "7"], [10_000_000n, 6, "10"]]) {
+    assert.equal(wallet.inCoins(raw, decimals), text);
   }
 });
 
-/** A panel of the page, as far as the choice of a coin goes. */
-function panel(options, dollars) {
-  const listeners = {};
-  const element = (more) => ({
-    textContent: "", dataset: {}, value: "", addEventListener: (name, work) => (listeners[name] = work), ...more,
-  });
-  const select = element({ selectedOptions: [options[0]] });
-  const input = element({ dataset: { dollars } });
-  const parts = {
-    select, input, option: options[0], "[data-wallets]": { children: [1] }, "[role=status]": element({}),
-    "[data-worth]": element({}), "[data-trouble-of-chain]": element({}),
-  };
-  const root = { dataset: { wallet: "pay", proven: "" }, hidden: true, querySelector: (name) => parts[name] };
+/** The part of a page where something is done with a wallet. */
+function panel(dataset) {
+  const parts = { "[data-wallets]": { children: [] }, "[role=status]": { textContent: "" } };
+  const root = { dataset, querySelector: (name) => parts[name] };
   const window = Object.assign(openWindow(), {
     document: { querySelector: () => null, querySelectorAll: () => [root] }, fetch: () => {},
   });
   wallet.start(window);
-  const choose = (option) => {
-    select.selectedOptions = [option];
-    listeners.change();
-  };
-  const texts = () => [input.value, parts["[data-worth]"].textContent, parts["[data-trouble-of-chain]"].textContent];
-  return { choose, texts, root };
+  return { window, said: () => parts["[role=status]"].textContent };
 }
 
-test("an amount of dollars is never carried over to a coin that is dearer", () => {
-  const option = (more) => ({
-    dataset: { chain: "base", chainId: "1", chainTitle: "Base", payee: PAYEE, decimals: "6", needsProof: "false", trouble: "", ...more },
-  });
-  const stable = option({ token: TOKEN, symbol: "USDC" });
-  const ether = option({ token: "", symbol: "ETH", decimals: "18", trouble: "Deposits wait." });
-  const { choose, texts, root } = panel([stable, ether], "25");
-  assert.equal(root.hidden, false);
-  assert.deepEqual(texts(), ["25", "25 USDC counts as $25.00.", ""]);
-  choose(ether);
-  assert.deepEqual([texts()[0], texts()[2]], ["", "Deposits wait."]);
-  assert.match(texts()[1], /not of dollars/);
-  choose(stable);
-  assert.deepEqual(texts(), ["25", "25 USDC counts as $25.00.", ""]);
-  assert.deepEqual(panel([stable], undefined).texts(), ["", "", ""]);
+test("a page without a wallet says what to do instead, and a coin without a price asks none", () => {
+  const pays = panel({ wallet: "pay", amount: "25" });
+  pays.window.timers.forEach((work) => work());
+  assert.match(pays.said(), /No browser wallet found\. Scan the code/);
+  assert.match(panel({ wallet: "pay", amount: "" }).said(), /Choose a stablecoin/);
 });
 
 test("each refusal of a wallet has a sentence", async () => {
@@ -334,12 +345,18 @@ test("each refusal of a wallet has a sentence", async () => {
     [walletError(4200), /does not support that/],
     [walletError(4900), /not connected/],
     [walletError(-32002), /already has an open request/],
-    [walletError(-32000, "insufficient\n funds"), /^The wallet says: insufficient funds$/],
-    [walletError(-32000, "x".repeat(5000)), /^The wallet says: x{200}$/],
+    [walletError(4902), /does not know this network/],
+    [walletError(-32000, "insufficient\n funds"), /too little of the network's own coin/],
+    [walletError(3, "execution reverted: 0x08c379a0"), /^The token's contract refuses/],
+    [walletError(-32603, "Request Arguments: from: 0x92a4"), /internal error/],
+    [walletError(12345, "0xdeadbeef"), /gave no reason that can be shown/],
     [null, /gave no reason/],
     [{ message: 5 }, /gave no reason/],
   ];
-  for (const [error, words] of cases) assert.match(wallet.reason(error), words);
+  for (const [error, words] of cases) {
+    assert.match(wallet.reason(error), words);
+    assert.doesNotMatch(wallet.reason(error), /0x/, "nothing of the wallet's own words is shown");
+  }
   const declined = await pay({ eth_sendTransaction: walletError(4001) });
   assert.match(declined.words, /^You declined/);
   assert.deepEqual([declined.hashes, declined.asked], [[], []]);
@@ -382,12 +399,12 @@ test("our server is asked with the word of our pages, and its sentence is what i
   await assert.rejects(wallet.post(offline, "", "/", {}), /cannot be reached/);
 });
 
-test("an option of the page says all that a payment needs", () => {
+test("the page says all that a payment needs", () => {
   const dataset = {
     chain: "base", chainId: "8453", chainTitle: "Base", payee: PAYEE, token: "", decimals: "18", symbol: "ETH",
-    needsProof: "false",
+    needsProof: "false", proven: ` ${PAYER}  `,
   };
-  const offer = wallet.offerOf({ dataset }, ` ${PAYER}  `);
+  const offer = wallet.offerOf({ dataset });
   assert.deepEqual(offer, { ...dataset, token: null, decimals: 18, needsProof: false, proven: [PAYER] });
   assert.deepEqual(wallet.chainsOf("base:8453 my-chain:1 broken"), [
     { name: "base", id: "8453" }, { name: "my-chain", id: "1" },

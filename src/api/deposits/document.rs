@@ -108,6 +108,9 @@ pub struct Confirmations {
     pub seen: i64,
     /// Blocks needed for the credit.
     pub needed: i64,
+    /// Seconds that the blocks that are missing take, by how fast blocks come at the moment; null
+    /// before that was measured. An estimate.
+    pub about_secs: Option<i64>,
 }
 
 /// A step that moves a deposit on.
@@ -348,7 +351,22 @@ impl<'a> ChainsView<'a> {
             Finality::Confirmations(count) => i64::try_from(count).unwrap_or(i64::MAX),
             Finality::Finalized => depth(stand.final_number),
         };
-        Some(Confirmations { seen: depth(row.block_number).min(needed), needed })
+        let seen = depth(row.block_number).min(needed);
+        let about_secs = about_secs(stand, needed.saturating_sub(seen));
+        Some(Confirmations { seen, needed, about_secs })
+    }
+
+    /// How long a transfer takes to be credited, counted from its block; `None` where blocks were
+    /// not measured yet. An estimate.
+    #[must_use]
+    pub fn wait_secs(&self, chain: &Chain) -> Option<i64> {
+        let stand = self.stand(chain.chain_id)?;
+        let needed = match chain.finality {
+            Finality::Confirmations(count) => i64::try_from(count).unwrap_or(i64::MAX),
+            Finality::Finalized if stand.final_number < 0 => return None,
+            Finality::Finalized => stand.head_number.saturating_sub(stand.final_number),
+        };
+        about_secs(stand, needed)
     }
 
     fn chain(&self, chain_id: ChainId) -> Option<&'a Chain> {
@@ -369,6 +387,11 @@ impl<'a> ChainsView<'a> {
     fn name(&self, chain_id: ChainId) -> String {
         self.chain(chain_id).map_or_else(|| chain_id.to_string(), |chain| chain.name.clone())
     }
+}
+
+fn about_secs(stand: &ChainRow, blocks: i64) -> Option<i64> {
+    let millis = stand.block_millis.filter(|&millis| millis > 0)?;
+    blocks.max(0).checked_mul(millis)?.checked_div(1000)
 }
 
 impl Refund {

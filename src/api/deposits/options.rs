@@ -7,6 +7,7 @@ use utoipa::openapi::schema::Object;
 
 use super::arrivals::reads_contracts;
 use super::document::{ChainStatus, ChainsView};
+use super::quotes::{CoinPrice, CoinPrices, coin_prices};
 use crate::api::Api;
 use crate::api::answer::Json;
 use crate::api::caller::CallerCredential;
@@ -44,6 +45,9 @@ pub struct DepositOption {
     pub chain_status: ChainStatus,
     /// When a deposit is final.
     pub finality: WhenFinal,
+    /// Seconds that a deposit usually takes to be credited, once it is in a block; null before that
+    /// was measured. An estimate.
+    pub about_secs: Option<i64>,
     /// Early credit tiers, from small amounts to larger ones.
     pub early_credit: Vec<EarlyCredit>,
     /// Whether native coins sent by a contract (some exchanges, smart wallets) are credited
@@ -104,6 +108,9 @@ pub struct PayWith {
     pub decimals: u8,
     /// Smaller deposits wait until their sum reaches this.
     pub minimum: Dollars,
+    /// The price of a native coin, if it is known; null for a token, which counts one dollar. A
+    /// deposit is valued at the price at its block time.
+    pub price: Option<CoinPrice>,
     /// Address, coin and amount as a link for wallets (EIP-681). Its target is the token contract:
     /// use it only for wallets that support such links. A QR code for all wallets contains just the
     /// address.
@@ -142,7 +149,8 @@ pub(in crate::api) async fn options(
         CallerCredential::Session(session) => session.is_suspended,
         CallerCredential::ApiKey(..) => false,
     };
-    let data = offers(api.chains(), (own, may_ask), stands, None);
+    let prices = coin_prices(&api).await;
+    let data = offers(api.chains(), (own, may_ask), stands, (&prices, None));
     Ok(Json(DepositOptions { data, is_suspended }))
 }
 
@@ -153,17 +161,17 @@ pub fn offers(
     configured: &[Chain],
     (own, may_issue): (Option<EvmAddress>, bool),
     stands: Vec<ChainRow>,
-    amount: Option<NanoUsd>,
+    wanted: (&CoinPrices, Option<NanoUsd>),
 ) -> Vec<DepositOption> {
     let chains = ChainsView::new(configured, stands);
-    configured.iter().map(|chain| offer(chain, (own, may_issue), &chains, amount)).collect()
+    configured.iter().map(|chain| offer(chain, (own, may_issue), &chains, wanted)).collect()
 }
 
 fn offer(
     chain: &Chain,
     (own, may_issue): (Option<EvmAddress>, bool),
     chains: &ChainsView<'_>,
-    amount: Option<NanoUsd>,
+    (prices, amount): (&CoinPrices, Option<NanoUsd>),
 ) -> DepositOption {
     // An address of one's own needs no proof; the common one needs a proven wallet.
     let own = own.map(|address| ("own", address, false));
@@ -184,6 +192,7 @@ fn offer(
             Finality::Finalized => WhenFinal::Finalized,
             Finality::Confirmations(needed) => WhenFinal::Confirmations { needed },
         },
+        about_secs: chains.wait_secs(chain),
         early_credit: chain
             .tiers
             .iter()
@@ -195,12 +204,16 @@ fn offer(
         may_issue_address: may_issue,
         credits_contract_payments: reads_contracts(chain),
         addresses: addresses.collect(),
-        assets: assets(chain, first, amount),
+        assets: assets(chain, first, (prices.get(&chain.chain_id).copied(), amount)),
     }
 }
 
 /// Tokens first: their value is the one that people expect.
-fn assets(chain: &Chain, payee: Option<EvmAddress>, amount: Option<NanoUsd>) -> Vec<PayWith> {
+fn assets(
+    chain: &Chain,
+    payee: Option<EvmAddress>,
+    (price, amount): (Option<CoinPrice>, Option<NanoUsd>),
+) -> Vec<PayWith> {
     let tokens = chain.tokens.iter().map(|token| {
         let least = amount.map_or(token.minimum, |amount| amount.max(token.minimum));
         let raw = raw_of_dollars(least, token.decimals);
@@ -210,6 +223,7 @@ fn assets(chain: &Chain, payee: Option<EvmAddress>, amount: Option<NanoUsd>) -> 
             token: Some(token.address.checksummed()),
             decimals: token.decimals,
             minimum: Dollars(token.minimum),
+            price: None,
             payment_uri: payee.map(|payee| payment_uri(chain.chain_id, asset, payee, raw)),
             payment_amount: raw.map(|raw| raw.in_coins(token.decimals)),
         }
@@ -219,6 +233,7 @@ fn assets(chain: &Chain, payee: Option<EvmAddress>, amount: Option<NanoUsd>) -> 
         token: None,
         decimals: NATIVE_DECIMALS,
         minimum: Dollars(native.minimum),
+        price,
         payment_uri: payee.map(|payee| payment_uri(chain.chain_id, Asset::Native, payee, None)),
         payment_amount: None,
     });

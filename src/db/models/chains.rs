@@ -40,6 +40,8 @@ pub struct ChainRow {
     pub lease_expires_at: UnixMillis,
     /// When the row was last changed.
     pub updated_at: UnixMillis,
+    /// Milliseconds from block to block, once they have been measured.
+    pub block_millis: Option<i64>,
 }
 
 /// The row of a chain.

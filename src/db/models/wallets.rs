@@ -40,6 +40,8 @@ pub struct WalletRow {
     pub ended_at: Option<UnixMillis>,
     /// `unlinked` by its account, or `moved` to another.
     pub end_reason: Option<String>,
+    /// What its owner calls it.
+    pub label: Option<String>,
 }
 
 /// The link of a row number.
@@ -126,6 +128,19 @@ pub fn end(
     let wallet = wallets::table.find(id).select(wallets::public_id).first(conn)?;
     journal::note(conn, &JournalEvent::WalletEnded { wallet })?;
     Ok(true)
+}
+
+/// Names a link in force of an account, or takes its name away; whether there was one.
+pub fn set_label(
+    conn: &mut AnyConnection,
+    account_id: AccountId,
+    public_id: &str,
+    label: Option<&str>,
+) -> Result<bool, DbError> {
+    let current = wallets::table
+        .filter(wallets::public_id.eq(public_id).and(wallets::account_id.eq(account_id)))
+        .filter(wallets::ended_at.is_null());
+    Ok(diesel::update(current).set(wallets::label.eq(label)).execute(conn)? > 0)
 }
 
 /// The link of a public name, whoever has it.

@@ -16,6 +16,7 @@ diesel::table! {
         node_id -> Text,
         lease_expires_at -> BigInt,
         updated_at -> BigInt,
+        block_millis -> Nullable<BigInt>,
     }
 }
 

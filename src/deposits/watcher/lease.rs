@@ -125,5 +125,6 @@ fn unread(chain_id: ChainId, node_id: &str, now: UnixMillis) -> ChainRow {
         node_id: node_id.to_owned(),
         lease_expires_at: UnixMillis::from_millis(0),
         updated_at: now,
+        block_millis: None,
     }
 }

@@ -48,6 +48,11 @@ impl Pulse {
         to.millis_since(from).checked_div(i64::try_from(blocks).ok()?)
     }
 
+    /// Milliseconds from block to block, once they have been measured.
+    pub(super) const fn block_millis(&self) -> Option<i64> {
+        self.block_time
+    }
+
     /// How long to wait before the next look.
     pub(super) fn wait(&self, is_busy: bool, now: UnixMillis) -> Duration {
         let (Some(block_time), Some((_, newest)), false) = (self.block_time, self.newest, is_busy)

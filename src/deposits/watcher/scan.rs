@@ -52,6 +52,8 @@ impl WatcherState {
             row.head_number != column(view.head) || row.final_number != column(view.final_number);
         row.head_number = column(view.head);
         row.final_number = column(view.final_number);
+        // It goes along with the rest: nothing is written for its sake.
+        row.block_millis = self.pulse.block_millis().or(row.block_millis);
         let (before, end, mut hitch) = (row.revision, part_end(), None);
         for _ in 0..PIECES {
             let from = height(row.scanned_number).saturating_add(1);

@@ -19,8 +19,18 @@ const SETTLED = ["credited", "rejected", "refunded"];
 /** Where a hash stands that is being looked up. */
 const UNSEEN = ["submitted", "not_found"];
 
+/** Words of states that are not those of their codes. */
+const TITLES = {
+  held: "Under review",
+  orphaned: "Dropped by the chain",
+  submitted: "Looking up",
+  matched: "Found",
+  not_found: "Not found yet",
+};
+
 /** How a state is written on pages: `below_minimum` is `Below minimum`. */
 export function title(state) {
+  if (TITLES[state]) return TITLES[state];
   const words = state.replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
@@ -28,6 +38,14 @@ export function title(state) {
 /** How far a deposit is, in words. */
 export function confirmationsText({ seen, needed }) {
   return `${seen}/${needed} confirmations`;
+}
+
+/** How long something takes, as people say it; an estimate. */
+export function about(secs) {
+  if (typeof secs !== "number") return "";
+  const minutes = Math.floor((Math.max(secs, 0) + 30) / 60);
+  if (minutes < 90) return `about ${Math.max(minutes, 1)} min`;
+  return `about ${Math.floor((minutes + 30) / 60)} hours`;
 }
 
 /** What was found in a claimed transaction, to notice when that changes. The page writes it the same way. */
@@ -53,6 +71,7 @@ export function show(element, document) {
   if (document.value) write("value", `$${document.value}`);
   const { confirmations } = document;
   write("confirmations", confirmations ? confirmationsText(confirmations) : "");
+  write("about", confirmations ? about(confirmations.about_secs) : "");
   const bar = element.querySelector("progress");
   if (bar) {
     bar.hidden = !confirmations;
@@ -78,7 +97,9 @@ export function watch(window, element) {
       return true;
     }
     if (typeof document?.state !== "string") return true;
-    if (foundIn(document) !== found) {
+    // The page about one deposit says in each state what comes next: the server writes it.
+    const isOther = element.dataset.page !== undefined && document.state !== element.dataset.state;
+    if (foundIn(document) !== found || isOther) {
       window.location.reload();
       return false;
     }
@@ -150,11 +171,13 @@ export function watchList(window, element) {
     if (isRenewed) return;
     isRenewed = true;
     try {
-      const answer = await window.fetch(window.location.pathname, { headers: { accept: "text/html" } });
+      const answer = await window.fetch(`${window.location.pathname}${window.location.search ?? ""}`, { headers: { accept: "text/html" } });
       const page = new window.DOMParser().parseFromString(await answer.text(), "text/html");
       const list = page.querySelector("[data-live]");
       if (!answer.ok || !list) throw new Error("no list");
       element.replaceChildren(...list.childNodes);
+      // Scripts that look after times do so for what is new, too.
+      element.dispatchEvent?.(new window.CustomEvent("sluice:added", { bubbles: true }));
       known = idsOf(list);
     } catch {
       window.setTimeout(renew, LOOK_MS);
@@ -192,6 +215,9 @@ function idsOf(element) {
 
 /** Watches what is waited for on a page. */
 export function start(window) {
+  for (const button of window.document.querySelectorAll("[data-print]")) {
+    button.addEventListener("click", () => window.print());
+  }
   const list = window.document.querySelector("[data-live]");
   if (list) {
     watchList(window, list);

@@ -4,18 +4,15 @@
 const NAME_CHARS_MAX = 60;
 const ICON_CHARS_MAX = 200_000;
 const WALLETS_MAX = 20;
-const WORDS_CHARS_MAX = 200;
 const ICON = /^data:image\/(png|jpeg|gif|webp|svg\+xml|x-icon|vnd\.microsoft\.icon)[;,]/i;
 const ADDRESS = /^0x[0-9a-f]{40}$/i;
 const TX_HASH = /^0x[0-9a-f]{64}$/i;
 const HEX = /^0x([0-9a-f]{2})+$/i;
-/** `transfer(address,uint256)`. */
+/** `transfer(address,uint256)` and `balanceOf(address)`. */
 const TRANSFER = "a9059cbb";
+const BALANCE_OF = "70a08231";
 /** Wallets that came before EIP-6963 get this long to be joined by ones that announce themselves. */
 const LEGACY_WAIT_MS = 300;
-
-/** What a refusal is mended by: linking the wallet. */
-const LINK = "link";
 
 /** Why it went no further, in a sentence for the person. */
 export class Refusal extends Error {}
@@ -44,22 +41,12 @@ export function parseAmount(text, decimals) {
   return amount;
 }
 
-/** What an amount of a coin is worth, in words; nothing where that cannot be said yet. */
-export function worth(offer, written) {
-  if (!offer.token) {
-    return `An amount of ${offer.symbol}, not of dollars. It counts at the price when it arrives.`;
-  }
-  if (!written.trim()) return "";
-  let amount;
-  try {
-    amount = parseAmount(written, offer.decimals);
-  } catch (error) {
-    return reason(error);
-  }
-  // Cents are enough here; what is below them is not rounded up.
-  const unit = 10n ** BigInt(offer.decimals);
-  const cents = String(((amount % unit) * 100n) / unit).padStart(2, "0");
-  return `${written.trim()} ${offer.symbol} counts as $${amount / unit}.${cents}.`;
+/** The same back: 1500000n of 6 decimals is `1.5`. */
+export function inCoins(raw, decimals) {
+  const digits = raw.toString().padStart(decimals + 1, "0");
+  const [whole, fraction] = [digits.slice(0, digits.length - decimals), digits.slice(digits.length - decimals)];
+  const shown = fraction.replace(/0+$/, "");
+  return shown ? `${whole}.${shown}` : whole;
 }
 
 /** `0x` and hexadecimal digits without leading zeros, as JSON-RPC writes a quantity. */
@@ -121,7 +108,8 @@ export function discover(window, found) {
   }, LEGACY_WAIT_MS);
 }
 
-/** What a wallet's refusal means, in a sentence. Codes are those of EIP-1193 and EIP-1474. */
+/** What a wallet's refusal means, in a sentence: by its code alone, since its words may be anybody's, and are cut from
+ *  somewhere. Codes are those of EIP-1193, EIP-1474 and EIP-3085. */
 export function reason(error) {
   if (error instanceof Refusal) return error.message;
   switch (codeOf(error)) {
@@ -132,17 +120,31 @@ export function reason(error) {
       return "The wallet has not authorised this page to use that account. Allow it in the wallet and try again.";
     case 4200:
     case -32601:
-      return "This wallet does not support that. Try another one, or use the manual way below.";
+    case -32004:
+      return "This wallet does not support that. Try another one, or send to the address above.";
     case 4900:
     case 4901:
-      return "The wallet is not connected to its chain. Reconnect it and try again.";
+      return "The wallet is not connected to its network. Reconnect it and try again.";
+    case 4902:
+      return "The wallet does not know this network. Add it in the wallet and try again.";
     case -32002:
       return "The wallet already has an open request. Open the wallet and answer it there.";
-    default: {
-      const words = typeof error?.message === "string" ? error.message : "";
-      const clipped = words.replace(/\s+/g, " ").trim().slice(0, WORDS_CHARS_MAX);
-      return clipped ? `The wallet says: ${clipped}` : "The wallet refused and gave no reason.";
-    }
+    case -32005:
+      return "The wallet's provider receives too many requests. Wait a minute and try again.";
+    case -32000:
+    case -32003:
+    case "INSUFFICIENT_FUNDS":
+      return "The network did not accept the payment. Often the wallet has too little of the network's own coin for the fee.";
+    case 3:
+    case -32015:
+    case "CALL_EXCEPTION":
+      return "The token's contract refuses this payment. Check the balance in your wallet, and nothing else is needed.";
+    case -32602:
+      return "The wallet did not understand the request. Update the wallet, or send to the address above.";
+    case -32603:
+      return "The wallet reported an internal error. Open it, check its network and balance, and try again.";
+    default:
+      return "The wallet refused and gave no reason that can be shown. Look into the wallet, and try again.";
   }
 }
 
@@ -182,7 +184,7 @@ async function switchChain(provider, offer) {
     throw error;
   }
   if ((await chainOf(provider)) !== wanted) {
-    throw new Refusal(`The wallet is on another chain. Switch it to ${offer.chainTitle} and try again.`);
+    throw new Refusal(`The wallet is on another network. Switch it to ${offer.chainTitle} and try again.`);
   }
 }
 
@@ -213,12 +215,17 @@ export async function post(fetch, csrf, path, body) {
 export async function link({ provider, chains, ask, say }) {
   say("Choose an account in your wallet.");
   const address = await chooseAccount(provider);
+  return prove({ provider, address, chains, ask, say });
+}
+
+/** Has a wallet sign that an account of it is ours. */
+async function prove({ provider, address, chains, ask, say }) {
   const current = await chainOf(provider);
   // It matters to contracts only, and those live where the wallet is.
   const chain = chains.find((known) => BigInt(known.id) === current) ?? chains[0];
-  if (!chain) throw new Refusal("No chain accepts deposits at the moment.");
+  if (!chain) throw new Refusal("No network accepts deposits at the moment.");
   const { message } = await ask("/api/v1/wallets/challenge", { chain: chain.name, address });
-  say("Read and sign the message in your wallet. This is free and sends no transaction.");
+  say("Sign the message in your wallet to link it. This is free and moves no funds.");
   const bytes = new TextEncoder().encode(message);
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   const signature = await provider.request({ method: "personal_sign", params: [`0x${hex}`, address] });
@@ -237,23 +244,51 @@ async function mayPay(ask) {
   throw new Refusal(`${words}, so nothing was sent. Do not pay until it is active again.`);
 }
 
-/** Pays: sends the transaction and submits its hash. `sent` is called with the hash as soon as there is one. */
-export async function pay({ provider, offer, written, ask, say, sent }) {
+/** The balance of a coin, or nothing where the wallet does not tell. */
+async function balanceOf(provider, offer, from) {
+  const word = from.slice(2).toLowerCase().padStart(64, "0");
+  const call = { to: offer.token, data: `0x${BALANCE_OF}${word}` };
+  const [method, params] = offer.token
+    ? ["eth_call", [call, "latest"]]
+    : ["eth_getBalance", [from, "latest"]];
+  try {
+    const answer = await provider.request({ method, params });
+    return /^0x[0-9a-f]{1,64}$/i.test(answer) ? BigInt(answer) : null;
+  } catch {
+    // The wallet looks for itself before it sends.
+    return null;
+  }
+}
+
+/** Makes sure that there is enough, and says what is missing. */
+async function mayAfford(provider, offer, from, amount) {
+  const balance = await balanceOf(provider, offer, from);
+  if (balance === null || balance >= amount) return;
+  const coins = (raw) => `${inCoins(raw, offer.decimals)} ${offer.symbol}`;
+  const words = `This wallet has ${coins(balance)} on ${offer.chainTitle}, ${coins(amount - balance)} less than needed.`;
+  throw new Refusal(`${words} Nothing was sent. Choose a smaller amount or another coin.`);
+}
+
+/** Pays: links the wallet first where that is needed, sends the transaction, and submits its hash. Nothing is sent before
+ *  it is certain that it will be credited. `sent` is called with the hash as soon as there is one, `linked` with an
+ *  address that was linked on the way. */
+export async function pay({ provider, offer, chains = [], written, ask, say, sent, linked = () => {} }) {
   const amount = parseAmount(written, offer.decimals);
   await mayPay(ask);
   say("Choose the account to pay from in your wallet.");
   const from = await chooseAccount(provider);
+  await switchChain(provider, offer);
+  await mayAfford(provider, offer, from, amount);
   const isProven = offer.proven.some((address) => address.toLowerCase() === from.toLowerCase());
   if (offer.needsProof && !isProven) {
-    const words = `${from} is not linked to your account, so we could not match its payment to you.`;
-    throw new Refusal(`${words} Link it on the Wallets page first.`, { cause: LINK });
+    await proveFirst({ provider, address: from, chains, ask, say });
+    linked(from);
   }
-  await switchChain(provider, offer);
   say(`Confirm the payment of ${written.trim()} ${offer.symbol} in your wallet.`);
   const params = [transaction(offer, from, amount)];
   const hash = await provider.request({ method: "eth_sendTransaction", params });
   if (typeof hash !== "string" || !TX_HASH.test(hash)) {
-    throw new Refusal("The wallet returned no transaction hash. If it sent the payment, submit the hash below.");
+    throw new Refusal("The wallet returned no transaction hash. If it sent the payment, submit its hash below.");
   }
   sent(hash);
   say("Payment sent. Submitting its hash.");
@@ -265,6 +300,15 @@ export async function pay({ provider, offer, written, ask, say, sent }) {
   }
 }
 
+/** Links the wallet that is about to pay. A refusal says that no money has moved. */
+async function proveFirst(parts) {
+  try {
+    await prove(parts);
+  } catch (error) {
+    throw new Refusal(`The wallet was not linked, so nothing was sent. ${reason(error)}`);
+  }
+}
+
 // --- the page ---------------------------------------------------------------------------------------------------
 
 /** The chains in `data-chains`, written as `base:8453 ethereum:1`. */
@@ -273,9 +317,9 @@ export function chainsOf(text) {
   return parts.filter(Boolean).map(([, name, id]) => ({ name, id }));
 }
 
-/** What an option of the list of coins says about paying in it. */
-export function offerOf(option, proven) {
-  const { chain, chainId, chainTitle, payee, token, decimals, symbol, needsProof } = option.dataset;
+/** What the page says about the payment that is chosen on it. */
+export function offerOf({ dataset }) {
+  const { chain, chainId, chainTitle, payee, token, decimals, symbol, needsProof, proven } = dataset;
   return {
     chain,
     chainId,
@@ -285,7 +329,7 @@ export function offerOf(option, proven) {
     decimals: Number.parseInt(decimals, 10),
     symbol,
     needsProof: needsProof === "true",
-    proven: proven.split(/\s+/).filter(Boolean),
+    proven: (proven ?? "").split(/\s+/).filter(Boolean),
   };
 }
 
@@ -302,18 +346,22 @@ class Panel {
     this.say = (words) => {
       this.status.textContent = words;
     };
-    element.hidden = false;
-    if (element.dataset.wallet === "pay" && element.querySelector("option")) this.followChoice();
-    if (this.list.children.length === 0) {
-      this.say("Looking for browser wallets.");
-      const none = "No browser wallet found. Pay to the address below, or link a wallet manually.";
-      window.setTimeout(() => this.list.children.length === 0 && this.say(none), LEGACY_WAIT_MS * 2);
+    // A coin without a price has no amount to ask a wallet for.
+    this.isOpen = element.dataset.wallet !== "pay" || Boolean(element.dataset.amount);
+    if (!this.isOpen) {
+      this.say("Without a price, this coin cannot be paid from here. Choose a stablecoin, or send to the address.");
+      return;
     }
+    const none = element.dataset.wallet === "pay"
+      ? "No browser wallet found. Scan the code, or copy the address."
+      : "No browser wallet found. Link it manually below.";
+    window.setTimeout(() => this.list.children.length === 0 && this.say(none), LEGACY_WAIT_MS * 2);
   }
 
   add(wallet) {
     const { document } = this.window;
-    if (this.list.children.length === 0) this.say("");
+    if (!this.isOpen) return;
+    if (this.list.children.length === 0) this.say(this.welcome());
     const button = document.createElement("button");
     button.type = "button";
     if (wallet.icon) {
@@ -340,19 +388,18 @@ class Panel {
       this.window.location.assign(path);
     } catch (error) {
       this.say(reason(error));
-      if (error?.cause === LINK) this.addLink();
       this.setBusy(false);
       // A disabled button has lost the keyboard.
       button.focus();
     }
   }
 
-  /** The way to the page on which a wallet is linked. */
-  addLink() {
-    const link = this.window.document.createElement("a");
-    link.href = "/wallets";
-    link.textContent = "Link it";
-    this.status.append(" ", link);
+  /** What happens when a button is pressed. */
+  welcome() {
+    const { wallet, proven, needsProof } = this.element.dataset;
+    if (wallet === "link") return "The wallet signs a message. This is free and moves no funds.";
+    if (needsProof === "true" && !proven) return "The wallet first signs a free message that links it, then pays.";
+    return "The wallet shows the payment before it sends anything.";
   }
 
   setBusy(isBusy) {
@@ -368,41 +415,29 @@ class Panel {
       await link({ provider, chains: chainsOf(dataset.chains), ask: this.ask, say: this.say });
       return "/wallets";
     }
-    const offer = this.offer();
-    const written = this.element.querySelector("input").value;
-    const sent = (hash) => this.note(hash, offer.chain);
-    const claim = await pay({ provider, offer, written, ask: this.ask, say: this.say, sent });
+    const offer = offerOf(this.element);
+    const claim = await pay({
+      provider,
+      offer,
+      chains: chainsOf(dataset.chains ?? ""),
+      written: dataset.amount,
+      ask: this.ask,
+      say: this.say,
+      sent: (hash) => this.note(hash, offer.chain),
+      // Whoever tries again need not sign again.
+      linked: (address) => {
+        dataset.proven = `${dataset.proven} ${address}`;
+      },
+    });
     return `/deposits/${encodeURIComponent(claim.id)}`;
-  }
-
-  /** What is chosen in the list of coins. */
-  offer() {
-    const { selectedOptions } = this.element.querySelector("select");
-    return offerOf(selectedOptions[0], this.element.dataset.proven);
-  }
-
-  /** Says what the chosen amount is worth, and what is wrong with the chain. */
-  followChoice() {
-    const [select, input] = [this.element.querySelector("select"), this.element.querySelector("input")];
-    const tell = () => {
-      this.element.querySelector("[data-worth]").textContent = worth(this.offer(), input.value);
-      const { trouble } = select.selectedOptions[0].dataset;
-      this.element.querySelector("[data-trouble-of-chain]").textContent = trouble ?? "";
-    };
-    const choose = () => {
-      // Dollars are an amount of what counts as dollars, and of nothing else.
-      input.value = this.offer().token ? (input.dataset.dollars ?? "") : "";
-      tell();
-    };
-    select.addEventListener("change", choose);
-    input.addEventListener("input", tell);
-    choose();
   }
 
   /** Keeps the hash in the form below, should anything go wrong from here on. */
   note(hash, chain) {
     const form = this.window.document.querySelector("form[data-claim]");
     if (!form) return;
+    const folded = form.closest?.("details");
+    if (folded) folded.open = true;
     form.elements.tx_hash.value = hash;
     form.elements.chain.value = chain;
   }

@@ -19,5 +19,6 @@ pub(crate) fn row(account_id: AccountId, number: u8) -> WalletRow {
         proven_at: UnixMillis::from_millis(0),
         ended_at: None,
         end_reason: None,
+        label: None,
     }
 }

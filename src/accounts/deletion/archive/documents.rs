@@ -162,6 +162,7 @@ pub(super) fn wallet(row: &WalletRow) -> Value {
         "proven_at": moment(row.proven_at),
         "ended_at": row.ended_at.map(moment),
         "end_reason": row.end_reason,
+        "label": row.label,
     })
 }
 
