@@ -380,7 +380,7 @@ fn explorer<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>,
     let text = value::text(from)?;
     let base = text.parse::<BaseUrl>().ok().filter(BaseUrl::is_https);
     let base = base.ok_or_else(|| {
-        serde::de::Error::custom("must be an https address such as \"https://etherscan.io\"")
+        serde::de::Error::custom("must be an https address such as \"https://basescan.org\"")
     })?;
     Ok(Some(base.as_str().to_owned()))
 }

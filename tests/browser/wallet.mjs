@@ -37,6 +37,12 @@ export class TestWallet {
   calls = [];
   /** Whether the person says yes. */
   agrees = true;
+  /** Methods that the person declines. */
+  refusesTo = [];
+  /** The error that sending ends with, if it does. */
+  fails = null;
+  /** Transactions that were sent. */
+  sent = 0;
 
   constructor(wallet, name = 'Test wallet') {
     this.wallet = wallet;
@@ -59,6 +65,7 @@ export class TestWallet {
 
   async #answer({ method, params = [] }) {
     this.calls.push(method);
+    if (this.refusesTo.includes(method)) throw failure(REFUSED, 'User rejected the request.');
     const { account } = this.wallet;
     switch (method) {
       case 'eth_requestAccounts':
@@ -81,6 +88,8 @@ export class TestWallet {
         this.#confirm();
         const { from, to, data, value } = params[0];
         if (from.toLowerCase() !== account.address.toLowerCase()) throw failure(4100, 'not mine');
+        if (this.fails) throw failure(this.fails.code, this.fails.message);
+        this.sent += 1;
         return this.wallet.sendTransaction({ to, data, value: value && BigInt(value) });
       }
       default:

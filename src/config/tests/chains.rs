@@ -49,6 +49,7 @@ fn a_chain_has_sensible_defaults() {
     assert_eq!(chain.treasury, EvmAddress::parse_written(TREASURY).ok());
     assert_eq!((chain.finality, chain.quorum), (Finality::Finalized, 2));
     assert_eq!((chain.start_block, chain.native.is_none()), (None, true));
+    assert_eq!(chain.explorer, None);
     let token = &chain.tokens[0];
     assert_eq!((token.decimals, token.minimum.to_string()), (6, "1.00".to_owned()));
     assert_eq!(
@@ -140,7 +141,21 @@ fn what_is_shown_of_chains_masks_every_secret() {
 }
 
 /// Mistake, line, key, part of the reason.
-const MISTAKES: [(&str, usize, &str, &str); 44] = [
+const MISTAKES: [(&str, usize, &str, &str); 46] = [
+    (
+        "[[chains]]\nname = \"b\"\ndisplay_name = \"B\"\nchain_id = 1\nexplorer = \
+         \"http://scan.example\"\ntreasury = \"{T}\"\n{P}{U}",
+        5,
+        "chains[0].explorer",
+        "https",
+    ),
+    (
+        "[[chains]]\nname = \"b\"\ndisplay_name = \"B\"\nchain_id = 1\nexplorer = \
+         \"javascript:alert(1)\"\ntreasury = \"{T}\"\n{P}{U}",
+        5,
+        "chains[0].explorer",
+        "https",
+    ),
     (
         "{C}{P}[[chains]]\nname = \"base\"\ndisplay_name = \"B\"\nchain_id = 1\ntreasury = \
          \"{T}\"\n{P}{U}",

@@ -55,6 +55,7 @@ impl DepositView {
         let is_going_back = deposit.refund.as_ref().is_some_and(|refund| refund.state == "held");
         let settled = [DepositState::Rejected, DepositState::Refunded, DepositState::Credited];
         let value = deposit.value.map(|value| SignedDollars(value.0).to_string());
+        let value = value.or_else(|| expected(deposit, chains));
         let trouble = deposit.chain_status.detail.filter(|_| so_far.is_some());
         Self {
             id: deposit.id.clone(),
@@ -110,6 +111,14 @@ pub(super) fn coins_of(deposit: &Deposit) -> String {
     let amount = deposit.amount.as_deref().unwrap_or(&deposit.raw_amount);
     let coin = deposit.asset.as_deref().or(deposit.token.as_deref()).unwrap_or("coins");
     format!("{amount} {coin}")
+}
+
+/// What a token will count if it stays within its band, until it has been valued: `≈ $12.50`.
+fn expected(deposit: &Deposit, chains: &[Chain]) -> Option<String> {
+    let chain = chains.iter().find(|chain| chain.name == deposit.chain)?;
+    let token = deposit.token.as_deref()?.parse().ok()?;
+    let raw = deposit.raw_amount.parse().ok()?;
+    chain.dollars(Some(token), raw).map(|value| format!("≈ {}", SignedDollars(value)))
 }
 
 /// A chain's name for people.

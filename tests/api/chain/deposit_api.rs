@@ -88,6 +88,10 @@ fn options_name_every_coin_with_a_payment_request() {
     assert_eq!((&coin["symbol"], &coin["token"]), (&json!("ETH"), &Value::Null));
     assert_eq!(coin["payment_uri"], format!("ethereum:{treasury}@{CHAIN_ID}"));
     assert_eq!(coin["payment_amount"], Value::Null);
+    // Its price is the feed's; a token has none, as it counts a dollar.
+    let price = &coin["price"];
+    assert_eq!((&price["usd"], &price["is_stale"]), (&json!("2000.00"), &json!(false)), "{price}");
+    assert_eq!(chain["assets"][0]["price"], Value::Null);
     let token = &chain["assets"][0];
     assert_eq!((&token["token"], &token["decimals"]), (&json!(usdc), &json!(6)));
     assert_eq!(token["minimum"], "1.00");

@@ -25,18 +25,18 @@ fn the_page_says_where_to_pay_in_letters_and_in_a_picture() {
     let app = with_chain(|builder| builder);
     let browser = app.browser(&app.account("0"));
     let page = browser.page("/deposits");
-    assert!(page.contains(&format!(">{TREASURY}</code>")), "{page}");
+    assert!(page.contains(&format!("<code id=\"payee\">{TREASURY}</code>")), "{page}");
     assert!(page.contains("class=\"qr\"") && page.contains("role=\"img\""), "{page}");
     // The first picture has the plain address: a reader of such would take a payment link's token
     // for the recipient.
     let pictures: Vec<&str> = page.split("role=\"img\" aria-label=\"").skip(1).collect();
     assert!(pictures[0].starts_with(&format!("QR code of the address {TREASURY}.")), "{page}");
-    assert!(pictures[0].contains("Send USDC (from $1.00) on Base to this address."), "{page}");
+    assert!(pictures[0].contains("Send 25 USDC on Base."), "{page}");
     let link =
-        pictures.iter().position(|one| one.starts_with("QR code with a payment link: Pay 1 USDC"));
+        pictures.iter().position(|one| one.starts_with("QR code with a payment link: 25 USDC"));
     let behind = page.find("For wallets that support payment links").unwrap();
     assert_eq!(link, Some(1), "{page}");
-    let uri = format!("ethereum:{USDC}@8453/transfer?address={TREASURY}&#38;uint256=1000000");
+    let uri = format!("ethereum:{USDC}@8453/transfer?address={TREASURY}&#38;uint256=25000000");
     assert!(page.find(&format!("href=\"{uri}\"")).is_some_and(|at| at > behind), "{page}");
     // For the script: where, in what, and that the wallet has to be linked first.
     for said in [
@@ -49,8 +49,10 @@ fn the_page_says_where_to_pay_in_letters_and_in_a_picture() {
     ] {
         assert!(page.contains(&said), "{said}: {page}");
     }
+    assert!(page.contains("data-amount=\"25\"") && page.contains("Pay 25 USDC with"), "{page}");
     assert!(page.contains("<a href=\"/wallets\">Link your wallet</a>"), "{page}");
-    assert!(page.contains("Do not pay directly from an exchange"), "{page}");
+    assert!(page.contains("Exchanges cannot be used here."), "{page}");
+    assert!(!page.contains("From an exchange</summary>"), "{page}");
 }
 
 #[test]
@@ -68,6 +70,7 @@ fn an_address_of_ones_own_comes_first_and_needs_no_proof() {
     });
     assert_eq!(issued, 0);
     assert!(before.contains("action=\"/deposits/address\""), "{before}");
+    assert!(before.contains("From an exchange, use your own address."), "{before}");
     assert_eq!(app.browser(&one).send("/deposits/address", &[]).status, 303);
     assert_eq!(app.api_post(&two, "/api/v1/deposits/address", &json!({})).status, 201);
     assert_eq!(app.api_post(&two, "/api/v1/deposits/address", &json!({})).status, 200);
@@ -82,7 +85,11 @@ fn an_address_of_ones_own_comes_first_and_needs_no_proof() {
     let page = app.browser(&one).page("/deposits");
     assert!(page.contains(&format!("data-payee=\"{}\"", own(&one))), "{page}");
     assert!(page.contains("data-needs-proof=\"false\""), "{page}");
-    assert!(!page.contains("Do not pay directly from an exchange"), "{page}");
+    // The guide for exchanges stands there with its values.
+    assert!(!page.contains("Exchanges cannot be used here"), "{page}");
+    assert!(page.contains("From an exchange</summary>"), "{page}");
+    let address = format!("Paste the address <span class=\"whole\">{}</span>", own(&one));
+    assert!(page.contains(&address) && page.contains("withdraw <strong>USDC</strong>"), "{page}");
     assert!(!page.contains(&own(&two)) && page.contains(TREASURY), "{page}");
 }
 
@@ -91,24 +98,27 @@ fn an_amount_in_dollars_is_said_in_coins() {
     let app = with_chain(|builder| builder);
     let browser = app.browser(&app.account("0"));
     for (written, coins, raw) in [("25", "25", "25000000"), ("12,5", "12.5", "12500000")] {
-        let page = browser.page(&format!("/deposits?amount={written}"));
-        assert!(page.contains(&format!("Send {coins} USDC on Base to this address.")), "{page}");
-        assert!(page.contains(&format!("Pay {coins} USDC on Base to {TREASURY}")), "{page}");
+        let page = browser.page(&format!("/deposits?amount={written}&with=base.USDC"));
+        assert!(page.contains(&format!("Send {coins} USDC on Base")), "{page}");
+        assert!(page.contains(&format!("data-amount=\"{coins}\"")), "{page}");
         assert!(page.contains(&format!("uint256={raw}\"")), "{page}");
         assert!(page.contains(&format!("value=\"{written}\"")), "{page}");
     }
-    // Less than the minimum is not asked for.
-    assert!(browser.page("/deposits?amount=0.10").contains("uint256=1000000\""));
+    // Less than the minimum is not asked for, and what is asked for instead is said.
+    let small = browser.page("/deposits?amount=0.10");
+    assert!(small.contains("uint256=1000000\""), "{small}");
+    assert!(small.contains("The minimum is $1.00 in USDC here."), "{small}");
     for written in ["ten", "-5", "0", "99999999"] {
         let page = browser.page(&format!("/deposits?amount={written}"));
-        assert!(page.contains("Enter an amount in dollars"), "{written}: {page}");
-        assert!(
-            page.contains("Send USDC (from $1.00) on Base") && page.contains("data-dollars=\"\"")
-        );
+        assert!(page.contains("id=\"usd-refusal\" role=\"alert\">Enter an amount"), "{page}");
+        assert!(page.contains("aria-describedby=\"usd-refusal\""), "{page}");
+        assert!(page.contains(&format!("value=\"{written}\"")), "{written}: {page}");
     }
-    // The first coin of a wallet's list is a dollar a piece, and no number is suggested.
-    let page = browser.page("/deposits");
-    assert!(!page.contains("placeholder"), "{page}");
+    // The other choices keep this one, and words that name nothing choose nothing.
+    let page = browser.page("/deposits?amount=50&with=nowhere.COIN");
+    assert!(page.contains("/deposits?amount=100&#38;with=base.USDC\""), "{page}");
+    assert!(page.contains("/deposits?amount=50&#38;with=base.USDC#send\" aria-current"), "{page}");
+    assert!(!page.contains("nowhere") && !page.contains("placeholder"), "{page}");
 }
 
 #[test]
@@ -118,8 +128,8 @@ fn a_chain_in_trouble_says_so_before_anything_is_paid() {
     // Nobody mines it, so nothing is known of it.
     let page = browser.page("/deposits");
     assert!(page.contains("<span class=\"badge warn\">Delayed</span>"), "{page}");
-    assert!(page.contains("USDC on Base (delayed)</option>"), "{page}");
-    assert!(page.contains("data-trouble=\"Deposits on this chain are delayed"), "{page}");
+    assert!(page.contains("<p class=\"notice warn\">Deposits on this chain are delayed"), "{page}");
+    assert!(!page.contains("Operational"), "{page}");
     // Its address is there all the same, without a click.
     let (card, address) =
         (page.find("Delayed").unwrap(), page.find(&format!(">{TREASURY}</code>")));

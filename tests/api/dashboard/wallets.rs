@@ -43,7 +43,22 @@ fn a_wallet_is_linked_and_unlinked_without_a_script() {
     assert_eq!(again.status, 422);
     assert!(again.text().contains("role=\"alert\""), "{}", again.text());
 
-    let path = format!("/wallets/{}/unlink", wallets[0]["id"].as_str().unwrap());
+    let id = wallets[0]["id"].as_str().unwrap();
+    let path = format!("/wallets/{id}/label");
+    assert_eq!(browser.send(&path, &[("label", "  Ledger <b> ")]).sends_to(), "/wallets");
+    assert_eq!(app.wallets(&account)[0]["label"], "Ledger <b>");
+    assert!(browser.page("/wallets").contains("<h2>Ledger &#60;b&#62;</h2>"));
+    assert!(browser.page("/deposits").contains("Ledger &#60;b&#62;"));
+    for (label, words) in [("x".repeat(41), "at most 40"), ("a\u{202e}b".to_owned(), "visible")] {
+        let refused = browser.send(&path, &[("label", &label)]);
+        assert_eq!(refused.status, 422, "{}", refused.text());
+        assert!(refused.text().contains(words) && refused.text().contains(&label));
+    }
+    assert_eq!(app.browser(&app.account("0")).send(&path, &[("label", "mine")]).status, 404);
+    assert_eq!(browser.send(&path, &[("label", " ")]).sends_to(), "/wallets");
+    assert!(app.wallets(&account)[0]["label"].is_null());
+
+    let path = format!("/wallets/{id}/unlink");
     assert_eq!(browser.send(&path, &[]).sends_to(), "/wallets");
     assert!(app.wallets(&account).is_empty());
     assert_eq!(browser.send(&path, &[]).status, 404);

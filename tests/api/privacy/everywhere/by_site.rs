@@ -196,6 +196,8 @@ impl<'a> Person<'a> {
             &[("message", &sent), ("signature", &signature)],
         );
         let action = forms(&self.page("/wallets")).into_iter().map(|form| form.action);
+        let label = action.clone().find(|action| action.ends_with("/label")).unwrap();
+        self.sends_on("/wallets", &label, &[("label", "my wallet")]);
         let unlink = action.into_iter().find(|action| action.ends_with("/unlink")).unwrap();
         self.sends_on("/wallets", &unlink, &[]);
         self.sends_on("/deposits", "/deposits/address", &[]);
