@@ -22,8 +22,8 @@ fn with_chain(change: impl FnOnce(Builder) -> Builder) -> TestApp {
         format!("[[chains.providers]]\nname = \"{name}\"\nurl = \"{url}\"\n")
     };
     let chain = format!(
-        "[[chains]]\nname = \"base\"\ndisplay_name = \"Base\"\nchain_id = 8453\ntreasury = \
-         \"{TREASURY}\"\n"
+        "[[chains]]\nname = \"base\"\ndisplay_name = \"Base\"\nchain_id = 8453\nexplorer = \
+         \"https://scan.example/\"\ntreasury = \"{TREASURY}\"\n"
     );
     let token = format!(
         "[[chains.tokens]]\nsymbol = \"USDC\"\naddress = \"{USDC}\"\ndecimals = 6\nfeed = \

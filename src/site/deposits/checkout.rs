@@ -2,11 +2,13 @@
 //! page's address, so that it works without a script. The code that is shown has the plain address:
 //! a reader that takes the first address out of a payment link would pay the token's contract.
 
+use std::fmt::Write;
+
 use super::estimate::about;
 use crate::api::deposits::options::{DepositOption, PayTo, PayWith, WhenFinal};
 use crate::domain::deposit::{NATIVE_DECIMALS, raw_at_price};
 use crate::domain::money::NanoUsd;
-use crate::site::format::{SignedDollars, sooner};
+use crate::site::format::SignedDollars;
 use crate::site::qr::Qr;
 
 /// Amounts that are offered by a click, in dollars.
@@ -72,7 +74,7 @@ pub(in crate::site) struct CoinPayment {
     pub(in crate::site) payee: Option<PayeeView>,
     /// Addresses that work as well.
     pub(in crate::site) others: Vec<String>,
-    pub(in crate::site) arrival: String,
+    /// When it is credited, in sentences.
     pub(in crate::site) when_credited: String,
     /// Coins that a contract has sent are found.
     pub(in crate::site) reads_contracts: bool,
@@ -230,7 +232,6 @@ impl Way<'_> {
             dollars: SignedDollars(amount.max(coin.minimum.0)),
             payee: payee.map(|payee| PayeeView::of(payee, &format!("Send {words} on {network}."))),
             others: option.addresses.iter().skip(1).map(|other| other.address.clone()).collect(),
-            arrival: self.arrival(),
             when_credited: when_credited(option),
             reads_contracts: option.credits_contract_payments,
             uri_qr: coin.payment_uri.as_deref().and_then(|uri| Qr::new(uri, link())),
@@ -274,13 +275,26 @@ impl PayeeView {
 }
 
 fn when_credited(option: &DepositOption) -> String {
-    let tiers = option.early_credit.iter().map(|tier| (tier.confirmations, tier.up_to.0));
-    sooner(tiers)
-        + &match option.finality {
-            WhenFinal::Finalized => "once its block is final on the chain".to_owned(),
-            WhenFinal::Confirmations { needed: 1 } => "after 1 confirmation".to_owned(),
-            WhenFinal::Confirmations { needed } => format!("after {needed} confirmations"),
-        }
+    let when = match option.finality {
+        WhenFinal::Finalized => "once its block is final on the chain".to_owned(),
+        WhenFinal::Confirmations { needed: 1 } => "after 1 confirmation".to_owned(),
+        WhenFinal::Confirmations { needed } => format!("after {needed} confirmations"),
+    };
+    let mut words = match option.about_secs {
+        Some(secs) => format!("In {}, {when}.", about(secs)),
+        None => format!("It comes {when}."),
+    };
+    for tier in &option.early_credit {
+        let (confirmations, most) = (tier.confirmations, SignedDollars(tier.up_to.0));
+        let plural = if confirmations == 1 { "" } else { "s" };
+        // Writing to a String cannot fail.
+        let _ = write!(
+            words,
+            " Up to {most} in 24 hours comes after {confirmations} confirmation{plural}, while \
+             capacity lasts."
+        );
+    }
+    words
 }
 
 /// The page with another choice.

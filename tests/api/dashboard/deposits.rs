@@ -200,6 +200,63 @@ fn each_state_is_told_in_the_interfaces_words() {
 }
 
 #[test]
+fn a_deposit_says_what_comes_next_and_where_the_explorer_shows_it() {
+    let app = with_chain(|builder| builder);
+    let account = app.account("2.50");
+    let browser = app.browser(&account);
+    let usdc = |number: u8, state: &str, raw: u128, nanos: i64| DepositRow {
+        chain_id: ChainId(8453),
+        token: USDC.parse().ok(),
+        raw_amount: raw.into(),
+        value_nanousd: Some(NanoUsd::from_nanos(nanos)),
+        ..row(&account, number, state, None)
+    };
+    let rows = [
+        usdc(1, "below_minimum", 250_000, 250_000_000),
+        usdc(2, "below_minimum", 150_000, 150_000_000),
+        usdc(3, "credited", 12_500_000, 12_500_000_000),
+    ];
+    for row in &rows {
+        app.db(|conn| deposits::insert(conn, row).unwrap());
+    }
+    let small = browser.page("/deposits/dep_2");
+    assert!(small.contains("Send $0.60 more</strong> in USDC"), "{small}");
+    assert!(small.contains("<title>Below minimum: 0.15 USDC on Base"), "{small}");
+    assert!(!small.contains("book-receipt") && small.contains("Waiting for more"), "{small}");
+    let page = browser.page("/deposits/dep_3");
+    for words in ["<title>Credited: 12.5 USDC on Base", "href=\"/docs\">Send your first request"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    // Only the owner's click leads there, and tells the explorer nothing.
+    let link =
+        format!("href=\"https://scan.example/tx/{}\" rel=\"noreferrer noopener\"", rows[2].tx_hash);
+    assert_eq!(page.matches(&link).count(), 2, "{page}");
+    let payer = rows[2].payer.checksummed();
+    assert!(page.contains(&format!("href=\"https://scan.example/address/{payer}\"")), "{page}");
+    let receipt = page.split("book-receipt").nth(1).unwrap();
+    let receipt = receipt.split("</section>").next().unwrap();
+    for words in ["1 USDC = $1.00", "12.5 USDC", "$12.50", "dep_3", "@"] {
+        assert!(receipt.contains(words), "{words}: {receipt}");
+    }
+    app.db(|conn| diesel::delete(deposits_table::table).execute(conn).unwrap());
+}
+
+#[test]
+fn a_hash_with_one_deposit_leads_to_it() {
+    let app = with_chain(|builder| builder);
+    let account = app.account("0");
+    let browser = app.browser(&account);
+    let hash = format!("0x{}", "07".repeat(32));
+    let claim = browser.send("/deposits", &[("chain", "base"), ("tx_hash", &hash)]);
+    let path = claim.sends_to().to_owned();
+    assert!(browser.page(&path).contains("<title>Looking up: Transaction 0x070707…0707"));
+    let found = DepositRow { chain_id: ChainId(8453), ..row(&account, 7, "held", None) };
+    app.db(|conn| deposits::insert(conn, &found).unwrap());
+    let led = browser.look(&path);
+    assert_eq!((led.status, led.sends_to()), (303, "/deposits/dep_7"), "{}", led.text());
+}
+
+#[test]
 fn a_refunded_deposit_says_so_everywhere() {
     let app = with_chain(|builder| builder);
     let account = app.account("0");
