@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::deposits::detail::shortened;
 use super::flash::Flash;
-use super::format::TimeElement;
+use super::format::{ShortTime, TimeElement};
 use super::layout::Frame;
 use super::page_error::PageError;
 use super::page_request::PageRequest;
@@ -52,9 +52,9 @@ struct WalletView {
     /// Why that is not taken.
     refusal: Option<String>,
     kind: String,
-    proven_at: TimeElement,
+    proven_at: ShortTime,
     /// When another account proved it.
-    moved_at: Option<TimeElement>,
+    moved_at: Option<ShortTime>,
 }
 
 /// What is to be signed elsewhere.
@@ -105,11 +105,11 @@ async fn page(
             label: document.label,
             refusal: None,
             kind: match document.chain {
-                None => "works on all networks".to_owned(),
-                Some(chain) => format!("smart-contract wallet on {chain}"),
+                None => "Works on all networks".to_owned(),
+                Some(chain) => format!("Smart-contract wallet on {chain}"),
             },
-            proven_at: TimeElement(document.proven_at.0),
-            moved_at: document.ended_at.map(|at| TimeElement(at.0)),
+            proven_at: ShortTime(document.proven_at.0),
+            moved_at: document.ended_at.map(|at| ShortTime(at.0)),
         }
     };
     let names = configured.iter().map(|one| (one.name.clone(), one.display_name.clone()));
