@@ -282,6 +282,9 @@ fn when_credited(option: &DepositOption) -> String {
     };
     let mut words = match option.about_secs {
         Some(secs) => format!("In {}, {when}.", about(secs)),
+        None if matches!(option.finality, WhenFinal::Finalized) => {
+            format!("Usually within 20 minutes, {when}.")
+        }
         None => format!("It comes {when}."),
     };
     for tier in &option.early_credit {
