@@ -123,7 +123,7 @@ impl KeyActor {
     fn notify(
         &self,
         conn: &mut AnyConnection,
-        issued: KeyIssued,
+        issued: &KeyIssued,
         now: UnixMillis,
     ) -> Result<(), KeyError> {
         let Self::Person(session) = self else { return Ok(()) };
@@ -210,7 +210,7 @@ pub fn issue(
             is_rotated: false,
             previous_expires_at: None,
         };
-        by.notify(conn, issued, now)?;
+        by.notify(conn, &issued, now)?;
         Ok(IssuedKey { key, row })
     })
 }
@@ -323,7 +323,7 @@ pub fn rotate_within(
         is_rotated: true,
         previous_expires_at: previous_expires_at.map(UnixMillis::as_millis),
     };
-    by.notify(conn, issued, now)?;
+    by.notify(conn, &issued, now)?;
     Ok(IssuedKey { key, row: show(conn, by.account_id(), public_id)? })
 }
 
