@@ -252,8 +252,9 @@ struct ChartTable {
 
 impl ChartTable {
     fn new(buckets: Vec<ChartBucket>, lines: Vec<ChartLine>) -> Self {
+        let length = buckets.len();
         let positive = |values: Vec<i64>| -> Vec<i64> {
-            values.into_iter().take(buckets.len()).map(|value| value.max(0)).collect()
+            values.into_iter().take(length).map(|value| value.max(0)).collect()
         };
         let (with_name, mut rest): (Vec<ChartLine>, Vec<ChartLine>) =
             lines.into_iter().partition(|line| line.name.is_some());
@@ -274,8 +275,8 @@ impl ChartTable {
             }
             values
         };
-        let columns = buckets.iter().enumerate();
-        let columns = columns.map(|(place, bucket)| (bucket.clone(), of_place(place))).collect();
+        let columns = buckets.into_iter().enumerate();
+        let columns = columns.map(|(place, bucket)| (bucket, of_place(place))).collect();
         let mut names: Vec<String> = lines.into_iter().filter_map(|(name, _)| name).collect();
         if !rest.is_empty() {
             names.push(REST.to_owned());

@@ -267,7 +267,7 @@ fn page(
     let all = month.requests.saturating_add(refused.total);
     let buckets = choice.buckets(zone, now);
     let shown = found.hours.as_ref().unwrap_or(&found.days);
-    let to_day = |day: UtcDay| Some(format!("/usage?from={day}&to={day}"));
+    let link_to = |day: UtcDay| Some(format!("/usage?from={day}&to={day}"));
     let positive = |sum: NanoUsd| Some(sum).filter(|sum| *sum > NanoUsd::ZERO).map(Cents);
     let choose = |text, other: DashboardChoice, is_chosen| SwitchLink {
         text,
@@ -311,7 +311,7 @@ fn page(
         ranges: ranges.into(),
         measures: measures.into(),
         groups: groups.into(),
-        chart: measure::chart(shown, (choice.measure, choice.by), buckets, &found.keys, to_day),
+        chart: measure::chart(shown, (choice.measure, choice.by), buckets, &found.keys, link_to),
         measure: choice.measure.title(),
         top_models: top(SumsBy::Model),
         top_keys: top(SumsBy::Key),

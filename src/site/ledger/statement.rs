@@ -92,7 +92,7 @@ pub(in crate::site) async fn show(
         let (opening, closing) = sums.ok_or(PageError::NotFound)?;
         let mut page = page(visit.frame("Statement"), &account, &book, (opening, closing));
         page.zone = zone.name();
-        page.operator = site.settings().site.operator.clone();
+        page.operator.clone_from(&site.settings().site.operator);
         page.month = days::month_name(month);
         page.span = days::span(first, last.min(today));
         page.is_open = last >= today;
