@@ -273,8 +273,13 @@ pub(super) fn converse(stage: &Stage, key: &str) -> String {
         ("HEAD", "/v1/models".to_owned()),
         ("GET", format!("/v1/models/{}", sse::MODEL)),
         ("HEAD", format!("/v1/models/{}", sse::MODEL)),
+        ("GET", "/api/v1/key".to_owned()),
     ] {
         stage.must(200, Request::new(method, &path).key(key));
     }
+    // What is refused leaves a count, and nothing of what was asked.
+    let messages = json!([{ "role": "user", "content": PROMPT }]);
+    let unknown = json!({ "model": PROMPT, "max_tokens": 1, "messages": messages }).to_string();
+    stage.must(404, Request::post("/v1/messages", unknown).key(key));
     streamed.header("request-id").unwrap().to_owned()
 }
