@@ -1,6 +1,7 @@
 //! Files that programs look for at fixed paths: `/robots.txt`, `/favicon.ico`, and
 //! `/.well-known/security.txt` (RFC 9116).
 
+use std::future::{Ready, ready};
 use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -38,13 +39,13 @@ Disallow: /wallets
 const ICON: &[u8] = include_bytes!("assets/favicon.ico");
 
 /// `GET /robots.txt`
-pub(super) async fn robots(_: HttpRequest, payload: Payload, _: Data<Site>) -> HttpResponse {
-    file(TEXT, ROBOTS.as_bytes().to_vec(), payload)
+pub(super) fn robots(_: HttpRequest, payload: Payload, _: Data<Site>) -> Ready<HttpResponse> {
+    ready(file(TEXT, ROBOTS.as_bytes().to_vec(), payload))
 }
 
 /// `GET /favicon.ico`, for whatever does not read the page's own link to a picture.
-pub(super) async fn icon(_: HttpRequest, payload: Payload, _: Data<Site>) -> HttpResponse {
-    file("image/x-icon", ICON.to_vec(), payload)
+pub(super) fn icon(_: HttpRequest, payload: Payload, _: Data<Site>) -> Ready<HttpResponse> {
+    ready(file("image/x-icon", ICON.to_vec(), payload))
 }
 
 /// `GET /.well-known/security.txt`: whom to tell of a weakness, where there is an address.

@@ -1,7 +1,6 @@
 //! The words of a mail's button, which is its first link.
 
 use super::Letter;
-use crate::domain::mail::StandingChanged;
 
 impl Letter<'_> {
     /// What one does by opening the first link.
@@ -19,9 +18,7 @@ impl Letter<'_> {
             Self::KeyPaused(_) | Self::KeysLeaked(_) | Self::KeyIssued(_) => "View your API keys",
             Self::AccountClosing(_) => "Log in to cancel",
             Self::PolicyChanged(_) => "Read the full text",
-            Self::StandingChanged(StandingChanged { .. }) | Self::EmailChanged => {
-                "View your account"
-            }
+            Self::StandingChanged(_) | Self::EmailChanged => "View your account",
             Self::UnusualSpending(_) => "View your usage",
             Self::Deposit(..) => "View the deposit",
         }

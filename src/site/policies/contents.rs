@@ -24,8 +24,7 @@ impl PolicyText {
         for piece in pieces {
             let words = piece.split("</h2>").next().unwrap_or_default().to_owned();
             let id = format!("part-{}", headings.len().saturating_add(1));
-            html.push_str(&format!("<h2 id=\"{id}\">"));
-            html.push_str(piece);
+            html.extend(["<h2 id=\"", &id, "\">", piece]);
             headings.push(PolicyHeading { id, words });
         }
         Self { html, headings }

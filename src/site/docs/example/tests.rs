@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{LoadPurpose, Sources, load_for};
+use crate::domain::clock::{UnixMillis, UtcDay};
 
 fn document() -> Value {
     let settings = load_for(&Sources::default(), LoadPurpose::Command).unwrap();
@@ -12,113 +13,89 @@ fn document() -> Value {
 
 /// Why a value is not one of a schema, if it is not.
 fn fault(tree: &Value, schema: &Value, value: &Value) -> Option<String> {
-    let at = |what: &str| Some(format!("{what}: {value} of {schema}"));
-    for (keyword, rule) in schema.as_object().unwrap() {
-        let found = match keyword.as_str() {
-            "$ref" => {
-                let named = tree.pointer(rule.as_str().unwrap().trim_start_matches('#'));
-                fault(tree, named.expect("what is referred to"), value)
+    let rules = schema.as_object().unwrap();
+    rules.iter().find_map(|(keyword, rule)| {
+        let holds = match keyword.as_str() {
+            "$ref" | "properties" | "items" | "allOf" | "oneOf" | "anyOf" => {
+                return nested_fault(tree, (keyword, rule), value);
             }
-            "type" => {
-                let is_one = |kind: &Value| is_of(kind.as_str().unwrap(), value);
-                let fits =
-                    rule.as_array().map_or_else(|| is_one(rule), |all| all.iter().any(is_one));
-                if fits { None } else { at("type") }
+            "required" | "additionalProperties" => has_right_names(schema, (keyword, rule), value),
+            "pattern" | "minLength" | "maxLength" | "format" => {
+                value.as_str().is_none_or(|text| is_right_text((keyword, rule), text))
             }
-            "enum" if !rule.as_array().unwrap().contains(value) => at("enum"),
-            "const" if rule != value => at("const"),
-            "required" if value.is_object() => {
-                let missing = rule
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .find(|name| value.get(name.as_str().unwrap()).is_none());
-                missing.and_then(|name| at(&format!("{name} is missing")))
-            }
-            "properties" => rule.as_object().unwrap().iter().find_map(|(name, field)| {
-                value.get(name).and_then(|value| fault(tree, field, value))
-            }),
-            "additionalProperties" if *rule == json!(false) && value.is_object() => {
-                let known = schema.get("properties").and_then(Value::as_object);
-                let unknown = value
-                    .as_object()
-                    .unwrap()
-                    .keys()
-                    .find(|name| known.is_none_or(|known| !known.contains_key(*name)));
-                unknown.and_then(|name| at(&format!("{name} is unknown")))
-            }
-            "items" => {
-                let items = value.as_array().into_iter().flatten();
-                items.filter_map(|item| fault(tree, rule, item)).next()
-            }
-            "allOf" => rule.as_array().unwrap().iter().find_map(|part| fault(tree, part, value)),
-            "oneOf" | "anyOf" => {
-                let fits = rule
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .filter(|part| fault(tree, part, value).is_none());
-                let count = fits.count();
-                let is_right = if keyword == "oneOf" { count == 1 } else { count > 0 };
-                if is_right { None } else { at(keyword) }
-            }
-            "pattern" => {
-                let pattern = regex::Regex::new(rule.as_str().unwrap()).unwrap();
-                let text = value.as_str();
-                if text.is_none_or(|text| pattern.is_match(text)) { None } else { at("pattern") }
-            }
-            "minLength" | "maxLength" => {
-                let length = value.as_str().map(|text| text.chars().count() as u64);
-                let limit = rule.as_u64().unwrap();
-                let is_right = |length: u64| {
-                    if keyword == "minLength" { length >= limit } else { length <= limit }
-                };
-                if length.is_none_or(is_right) { None } else { at(keyword) }
-            }
-            "minItems" | "maxItems" => {
-                let length = value.as_array().map(|items| items.len() as u64);
-                let limit = rule.as_u64().unwrap();
-                let is_right = |length: u64| {
-                    if keyword == "minItems" { length >= limit } else { length <= limit }
-                };
-                if length.is_none_or(is_right) { None } else { at(keyword) }
-            }
-            "minimum" if value.as_f64() < rule.as_f64() && value.is_number() => at("minimum"),
-            "maximum" if value.as_f64() > rule.as_f64() && value.is_number() => at("maximum"),
-            "format" => {
-                let is_right = match (rule.as_str().unwrap(), value.as_str()) {
-                    ("date", Some(day)) => crate::domain::clock::UtcDay::parse(day).is_some(),
-                    ("date-time", Some(at)) => {
-                        crate::domain::clock::UnixMillis::parse_rfc3339(at).is_some()
-                    }
-                    ("email", Some(address)) => address.contains('@'),
-                    _ => true,
-                };
-                if is_right { None } else { at("format") }
-            }
-            "enum"
-            | "const"
-            | "required"
-            | "additionalProperties"
-            | "minimum"
-            | "maximum"
-            | "description"
-            | "example"
-            | "examples"
-            | "default"
-            | "title"
-            | "propertyNames"
-            | "writeOnly"
-            | "readOnly"
-            | "contentMediaType"
-            | "contentEncoding" => None,
-            other => panic!("{other} is a keyword that this test does not know"),
+            _ => is_right(keyword, rule, value),
         };
-        if found.is_some() {
-            return found;
+        (!holds).then(|| format!("{keyword}: {value} of {schema}"))
+    })
+}
+
+/// The same of keywords that have schemas of their own.
+fn nested_fault(tree: &Value, (keyword, rule): (&str, &Value), value: &Value) -> Option<String> {
+    match keyword {
+        "$ref" => {
+            let named = tree.pointer(rule.as_str().unwrap().trim_start_matches('#'));
+            fault(tree, named.expect("what is referred to"), value)
+        }
+        "properties" => rule
+            .as_object()
+            .unwrap()
+            .iter()
+            .find_map(|(name, field)| fault(tree, field, value.get(name)?)),
+        "items" => value.as_array().into_iter().flatten().find_map(|item| fault(tree, rule, item)),
+        "allOf" => rule.as_array().unwrap().iter().find_map(|part| fault(tree, part, value)),
+        _ => {
+            let parts = rule.as_array().unwrap().iter();
+            let count = parts.filter(|part| fault(tree, part, value).is_none()).count();
+            let is_right = if keyword == "oneOf" { count == 1 } else { count > 0 };
+            (!is_right).then(|| format!("{keyword}: {value} of {rule}"))
         }
     }
-    None
+}
+
+fn has_right_names(schema: &Value, (keyword, rule): (&str, &Value), value: &Value) -> bool {
+    let Some(fields) = value.as_object() else { return true };
+    if keyword == "required" {
+        return rule
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|name| fields.contains_key(name.as_str().unwrap()));
+    }
+    let known = schema.get("properties").and_then(Value::as_object);
+    let is_known = |name: &String| known.is_some_and(|known| known.contains_key(name));
+    *rule != json!(false) || fields.keys().all(is_known)
+}
+
+fn is_right_text((keyword, rule): (&str, &Value), text: &str) -> bool {
+    let length = || u64::try_from(text.chars().count()).unwrap();
+    match (keyword, rule.as_str()) {
+        ("pattern", Some(pattern)) => regex::Regex::new(pattern).unwrap().is_match(text),
+        ("minLength", _) => length() >= rule.as_u64().unwrap(),
+        ("maxLength", _) => length() <= rule.as_u64().unwrap(),
+        ("format", Some("date")) => UtcDay::parse(text).is_some(),
+        ("format", Some("date-time")) => UnixMillis::parse_rfc3339(text).is_some(),
+        ("format", Some("email")) => text.contains('@'),
+        _ => true,
+    }
+}
+
+fn is_right(keyword: &str, rule: &Value, value: &Value) -> bool {
+    let items = || value.as_array().map(|items| u64::try_from(items.len()).unwrap());
+    match keyword {
+        "type" => {
+            let is_one = |kind: &Value| is_of(kind.as_str().unwrap(), value);
+            rule.as_array().map_or_else(|| is_one(rule), |all| all.iter().any(is_one))
+        }
+        "enum" => rule.as_array().unwrap().contains(value),
+        "const" => rule == value,
+        "minItems" => items().is_none_or(|count| count >= rule.as_u64().unwrap()),
+        "maxItems" => items().is_none_or(|count| count <= rule.as_u64().unwrap()),
+        "minimum" => !value.is_number() || value.as_f64() >= rule.as_f64(),
+        "maximum" => !value.is_number() || value.as_f64() <= rule.as_f64(),
+        "description" | "example" | "examples" | "default" | "title" | "propertyNames"
+        | "writeOnly" | "readOnly" | "contentMediaType" | "contentEncoding" => true,
+        other => panic!("{other} is a keyword that this test does not know"),
+    }
 }
 
 fn is_of(kind: &str, value: &Value) -> bool {
