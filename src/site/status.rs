@@ -84,7 +84,7 @@ fn headline(overall: Condition) -> &'static str {
 /// A word of the interface, and what it means.
 type Standing<'a> = (&'a str, Option<&'static str>);
 
-fn line(past: &Past, part: &StatusPart, title: &str, (word, detail): Standing<'_>) -> PartLine {
+fn line(known: &Past, part: &StatusPart, title: &str, (word, detail): Standing<'_>) -> PartLine {
     PartLine {
         id: part.name().replace(':', "-"),
         title: title.to_owned(),
@@ -92,23 +92,23 @@ fn line(past: &Past, part: &StatusPart, title: &str, (word, detail): Standing<'_
         detail,
         is_chain: matches!(part, StatusPart::Chain(_)),
         head: None,
-        days: past.of(part),
+        days: known.of(part),
     }
 }
 
-fn lines(status: Status, past: &Past) -> Vec<PartLine> {
+fn lines(status: Status, known: &Past) -> Vec<PartLine> {
     let mut lines = vec![
-        line(past, &StatusPart::Api, "API", (status.messages.status, status.messages.detail)),
-        line(past, &StatusPart::Pages, "Sign-in and pages", ("ok", None)),
+        line(known, &StatusPart::Api, "API", (status.messages.status, status.messages.detail)),
+        line(known, &StatusPart::Pages, "Sign-in and pages", ("ok", None)),
     ];
     for chain in status.chains {
         let title = format!("Deposits on {}", chain.display_name);
         let standing = chain.chain_status;
         let part = StatusPart::Chain(chain.chain);
-        let of_chain = line(past, &part, &title, (&standing.status, standing.detail));
+        let of_chain = line(known, &part, &title, (&standing.status, standing.detail));
         lines.push(PartLine { head: standing.head.map(GroupedCount), ..of_chain });
     }
-    lines.push(line(past, &StatusPart::Mail, "Email", (status.mail.status, status.mail.detail)));
+    lines.push(line(known, &StatusPart::Mail, "Email", (status.mail.status, status.mail.detail)));
     lines
 }
 

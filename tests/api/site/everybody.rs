@@ -9,7 +9,6 @@ use sluice::db::models::status_days;
 use sluice::domain::clock::UnixMillis;
 
 use super::{SUPPORT, app, builder};
-use crate::support::app::TestApp;
 use crate::support::client::{Request, Response};
 use crate::support::forms::{Browser, tags};
 use crate::support::sandbox::body;
@@ -151,9 +150,6 @@ fn programs_find_the_files_that_they_look_for() {
     let expires = text.lines().find_map(|line| line.strip_prefix("Expires: ")).unwrap();
     let days = UnixMillis::parse_rfc3339(expires).unwrap().day().days_since(app.clock.now().day());
     assert!((30..365).contains(&days), "{days} days");
-    let without = TestApp::sandboxed();
-    let none = Browser::new(&without).get("/.well-known/security.txt");
-    assert_eq!(none.status, 404, "{}", none.text());
 }
 
 #[test]
