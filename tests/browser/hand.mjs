@@ -1,15 +1,22 @@
 // Somebody's hand: what a task takes in clicks, fields, pages and seconds.
 
-/** Counts what it does on a page. A click is anything pressed, ticked or chosen; what is typed is a field. */
+import { expect } from '@playwright/test';
+
+/** Presses of Tab after which something is out of reach. */
+const TABS_MAX = 150;
+
+/** Works by the pointer, or by the keyboard alone, and counts. What is pressed or chosen is a click; what is typed is a field. */
 export class Hand {
   clicks = 0;
   fields = 0;
   pages = 0;
   #began = Date.now();
-  #waited = 0;
+  #aside = 0;
+  #byKeys;
 
-  constructor(page) {
+  constructor(page, { byKeys = false } = {}) {
     this.page = page;
+    this.#byKeys = byKeys;
     page.on('framenavigated', (frame) => {
       if (frame === page.mainFrame()) this.pages += 1;
     });
@@ -17,30 +24,47 @@ export class Hand {
 
   async click(target) {
     this.clicks += 1;
-    await target.click();
-  }
-
-  async choose(target, option) {
-    this.clicks += 1;
-    await target.selectOption(option);
+    if (!this.#byKeys) return target.click();
+    await this.#reach(target);
+    await this.page.keyboard.press('Enter');
   }
 
   async type(target, text) {
     this.fields += 1;
-    await target.fill(text);
+    if (!this.#byKeys) return target.fill(text);
+    await this.#reach(target);
+    await this.page.keyboard.press('ControlOrMeta+a');
+    await this.page.keyboard.type(text);
+  }
+
+  /** Counts what is done elsewhere: in a wallet, in a mail program. */
+  elsewhere(clicks = 1) {
+    this.clicks += clicks;
   }
 
   /** Leaves out of the time what is not the site's: a chain's blocks, a mail's way. */
   async aside(work) {
     const began = Date.now();
     const done = await work();
-    this.#waited += Date.now() - began;
+    this.#aside += Date.now() - began;
     return done;
   }
 
-  /** One line, such as `rotate a key: 3 clicks, 0 fields, 2 pages, 0.8 s`. */
-  report(task) {
-    const seconds = ((Date.now() - this.#began - this.#waited) / 1000).toFixed(1);
-    return `${task}: ${this.clicks} clicks, ${this.fields} fields, ${this.pages} pages, ${seconds} s`;
+  /** Goes there by Tab, as whoever has no pointer. */
+  async #reach(target) {
+    await target.waitFor();
+    for (let tabs = 0; tabs < TABS_MAX; tabs += 1) {
+      if (await target.evaluate((element) => element === document.activeElement)) return;
+      await this.page.keyboard.press('Tab');
+    }
+    throw new Error(`the keyboard does not reach ${target}`);
+  }
+
+  /** Fails if the task took more; prints it where `SLUICE_TASKS` asks for it. */
+  finish(task, { clicks, fields }) {
+    const seconds = ((Date.now() - this.#began - this.#aside) / 1000).toFixed(1);
+    const line = `${task}: ${this.clicks} clicks, ${this.fields} fields, ${this.pages} pages, ${seconds} s`;
+    if (process.env.SLUICE_TASKS) console.log(line);
+    expect([this.clicks, this.fields], line).toEqual([clicks, fields]);
   }
 }

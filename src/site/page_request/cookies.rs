@@ -1,7 +1,7 @@
 //! The cookies that this server sets, and there are five: a session, what a stranger's forms follow
 //! from, a log-in that waits for its second factor, a note for the next page, and a new API key,
 //! sealed, for the page that shows it. None of them is for scripts, for other sites, or for telling
-//! people apart who are not logged in. A sixth has the reader's zone and is set by a script: `zone`.
+//! people apart who are not logged in. A sixth has the reader's zone, and a script sets it: `zone`.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;

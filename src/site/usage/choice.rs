@@ -20,6 +20,7 @@ const HOURLY_DAYS_MAX: i64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Range {
     Today,
+    Yesterday,
     Week,
     Month30,
     ThisMonth,
@@ -28,8 +29,9 @@ pub(super) enum Range {
 }
 
 impl Range {
-    const NAMED: [(Self, &'static str, &'static str); 5] = [
+    const NAMED: [(Self, &'static str, &'static str); 6] = [
         (Self::Today, "today", "Today"),
+        (Self::Yesterday, "yesterday", "Yesterday"),
         (Self::Week, "7d", "7 days"),
         (Self::Month30, "30d", "30 days"),
         (Self::ThisMonth, "month", "This month"),
@@ -39,6 +41,7 @@ impl Range {
     fn days(self, today: UtcDay) -> (UtcDay, UtcDay) {
         match self {
             Self::Today => (today, today),
+            Self::Yesterday => (today.plus(-1), today.plus(-1)),
             Self::Week => (today.plus(-6), today),
             Self::Month30 => (today.plus(1_i64.saturating_sub(DAYS)), today),
             Self::ThisMonth => (days::month(today).0, today),
