@@ -9,6 +9,13 @@ use sluice::db::schema::accounts;
 use super::app::{Account, TestApp};
 use super::client::{Request, Response};
 
+impl Account {
+    /// The last characters of the key, which its hint shows.
+    pub(crate) fn key_end(&self) -> &str {
+        self.key.get(52..).unwrap()
+    }
+}
+
 impl TestApp {
     /// Asks as the person, by a session that has just begun.
     pub(crate) fn as_person(
