@@ -119,12 +119,6 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
             id.0
         ))
         .unwrap();
-        conn.batch_execute(&format!(
-            "INSERT INTO refused_requests (account_id, api_key_id, day, reason, requests)
-             SELECT account_id, id, 20779, 'balance', 3 FROM api_keys WHERE account_id = {}",
-            id.0
-        ))
-        .unwrap();
         // A node that lives, so that nobody recovers what it runs.
         let lease = "INSERT INTO nodes (id, lease_expires_at) VALUES ('nobody', 9000000000000)";
         conn.batch_execute(lease).unwrap();
@@ -137,6 +131,7 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
         ))
         .unwrap();
     });
+    refuse_some(app, account);
     let email = app.db(|conn| sluice::db::models::accounts::get(conn, id).unwrap().unwrap().email);
     app.link(sluice::accounts::identity::email_tokens::LinkPurpose::Reset, Some(id), &email);
     app.db(|conn| {
@@ -146,6 +141,16 @@ fn fill_the_rest(app: &TestApp, account: &Account) {
         let mail = NewMail { kind, reference, account_id: Some(id), recipient: &email, params };
         enqueue(conn, &mail, app.clock.now().plus_millis(1_000_000_000)).unwrap();
     });
+}
+
+/// Requests of the account's keys that were refused.
+fn refuse_some(app: &TestApp, account: &Account) {
+    let insert = format!(
+        "INSERT INTO refused_requests (account_id, api_key_id, day, reason, requests)
+         SELECT account_id, id, 20779, 'balance', 3 FROM api_keys WHERE account_id = {}",
+        account.id.0
+    );
+    app.db(|conn| conn.batch_execute(&insert).unwrap());
 }
 
 fn bytes(conn: &AnyConnection, hex: &str) -> String {
