@@ -19,7 +19,7 @@ export function patternOf(path) {
 /** The pages that a page links to, as paths, one for each pattern and set of parameters. */
 export async function linksOf(page) {
   const hrefs = await page.locator('a[href]').evaluateAll((links) =>
-    links.filter((link) => !link.hasAttribute('download')).map((link) => link.href),
+    links.filter((link) => !link.hasAttribute('download')).map((link) => new URL(link.getAttribute('href'), document.baseURI).href),
   );
   return hrefs
     .map((href) => new URL(href))
