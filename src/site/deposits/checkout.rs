@@ -2,8 +2,6 @@
 //! page's address, so that it works without a script. The code that is shown has the plain address:
 //! a reader that takes the first address out of a payment link would pay the token's contract.
 
-use std::fmt::Write;
-
 use super::estimate::about;
 use crate::api::deposits::options::{DepositOption, PayTo, PayWith, WhenFinal};
 use crate::domain::deposit::{NATIVE_DECIMALS, raw_at_price};
@@ -280,24 +278,23 @@ fn when_credited(option: &DepositOption) -> String {
         WhenFinal::Confirmations { needed: 1 } => "after 1 confirmation".to_owned(),
         WhenFinal::Confirmations { needed } => format!("after {needed} confirmations"),
     };
-    let mut words = match option.about_secs {
+    let usually = match option.about_secs {
         Some(secs) => format!("In {}, {when}.", about(secs)),
         None if matches!(option.finality, WhenFinal::Finalized) => {
             format!("Usually within 20 minutes, {when}.")
         }
         None => format!("It comes {when}."),
     };
-    for tier in &option.early_credit {
+    let mut sentences = vec![usually];
+    sentences.extend(option.early_credit.iter().map(|tier| {
         let (confirmations, most) = (tier.confirmations, SignedDollars(tier.up_to.0));
         let plural = if confirmations == 1 { "" } else { "s" };
-        // Writing to a String cannot fail.
-        let _ = write!(
-            words,
-            " Up to {most} in 24 hours comes after {confirmations} confirmation{plural}, while \
+        format!(
+            "Up to {most} in 24 hours comes after {confirmations} confirmation{plural}, while \
              capacity lasts."
-        );
-    }
-    words
+        )
+    }));
+    sentences.join(" ")
 }
 
 /// The page with another choice.
