@@ -45,7 +45,7 @@ async function publicPages() {
   return ['/', link.pathname + token, `/reset/confirm${token}`, `/email/confirm${token}`, `/unsubscribe${token}`, '/dev/style', '/not-there'];
 }
 
-const PRIVATE = ['/dashboard', '/account', '/account/closing', '/usage?model=nothing', '/usage/not-there'];
+const PRIVATE = ['/dashboard', '/account', '/preferences', '/account/closing', '/usage?model=nothing', '/usage/not-there'];
 
 /** What a newcomer sees: pages on which there is nothing yet, and what a second factor adds. */
 const EMPTY = ['/dashboard', '/usage', '/keys', '/wallets', '/deposits', '/ledger', '/account/totp'];
