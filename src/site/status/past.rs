@@ -154,8 +154,8 @@ fn summary(days: &[Option<StatusDay>]) -> String {
 mod tests {
     use super::*;
 
-    fn day(seen: i64, bad: i64) -> Option<StatusDay> {
-        Some(StatusDay { part: "api".to_owned(), day: 1, minutes_seen: seen, minutes_bad: bad })
+    fn day(seen: i64, bad: i64) -> StatusDay {
+        StatusDay { part: "api".to_owned(), day: 1, minutes_seen: seen, minutes_bad: bad }
     }
 
     #[test]
@@ -167,12 +167,12 @@ mod tests {
 
     #[test]
     fn a_single_bad_minute_is_seen() {
-        assert_eq!(class(day(1440, 0).as_ref()), "good");
-        assert_eq!(class(day(1440, 1).as_ref()), "warn");
-        assert_eq!(class(day(1440, 72).as_ref()), "bad");
-        assert_eq!(summary(&[day(1440, 0), None]), "100% uptime over 1 day");
-        assert_eq!(summary(&[day(129_600, 1)]), "99.99% uptime over 1 day");
-        assert_eq!(summary(&[day(10, 10), day(10, 10)]), "0.00% uptime over 2 days");
+        assert_eq!(class(Some(&day(1440, 0))), "good");
+        assert_eq!(class(Some(&day(1440, 1))), "warn");
+        assert_eq!(class(Some(&day(1440, 72))), "bad");
+        assert_eq!(summary(&[Some(day(1440, 0)), None]), "100% uptime over 1 day");
+        assert_eq!(summary(&[Some(day(129_600, 1))]), "99.99% uptime over 1 day");
+        assert_eq!(summary(&[Some(day(10, 10)), Some(day(10, 10))]), "0.00% uptime over 2 days");
     }
 
     #[test]

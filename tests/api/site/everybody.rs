@@ -178,10 +178,10 @@ fn minutes_are_counted_once_and_missed_ones_are_not_well() {
     missed.add(now.day());
     missed.add(now.day());
     let parts = [(StatusPart::Api, true), (StatusPart::Mail, false)];
-    let none = MissedMinutes::default();
+    let nothing = MissedMinutes::default();
     let rows = app.db(|conn| {
         let node = sluice::db::models::nodes::first(conn, now).unwrap().unwrap();
-        days::count(conn, &node, (&parts, &none), now).unwrap();
+        days::count(conn, &node, (&parts, &nothing), now).unwrap();
         days::count(conn, &node, (&parts, &missed), now).unwrap();
         days::count(conn, "another node", (&parts, &missed), now).unwrap();
         status_days::since(conn, now.day()).unwrap()
