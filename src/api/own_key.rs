@@ -28,7 +28,7 @@ pub(super) struct OwnKey {
     today_spent: Dollars,
 }
 
-/// Shows the key that asks.
+/// Get the calling key.
 ///
 /// Its limits, what it has spent and what is left of its budgets. Call it with an API key of any
 /// scope; a session has no key.

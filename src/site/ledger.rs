@@ -8,7 +8,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::format::{Micros, SignedDollars};
+use super::format::{Cents, Micros, SignedDollars};
 use super::layout::Frame;
 use super::page_error::PageError;
 use super::query_link::QueryLink;
@@ -82,8 +82,8 @@ struct LedgerListPage {
 /// The month's own figures and its neighbours.
 struct MonthView {
     name: String,
-    opening: Option<Micros>,
-    closing: Option<Micros>,
+    opening: Option<Cents>,
+    closing: Option<Cents>,
     /// Some of its charges are not kept any more.
     is_cut: bool,
     earlier: Option<String>,
@@ -230,8 +230,8 @@ fn page(
                 .then(|| format!("/ledger/statement?month={}", days::month_value(choice.month)));
             page.month = Some(MonthView {
                 name: days::month_name(choice.month),
-                opening: month.opening.map(Micros),
-                closing: month.closing.map(Micros),
+                opening: month.opening.map(Cents),
+                closing: month.closing.map(Cents),
                 is_cut: BookMonth::is_cut(zone.begin(first), kept_from),
                 earlier: (zone.begin(first) > month.opened_at)
                     .then(|| choice.link_to_month(first.plus(-1))),

@@ -8,8 +8,9 @@ import { AxeBuilder } from '@axe-core/playwright';
 
 import { linksOf, patternOf, routesInSource } from './crawl.mjs';
 import { established, withSecondFactor } from './established.mjs';
-import { ask, baseUrl, mailedLink } from './gateway.mjs';
-import { expect, logIn, stranger, test as base } from './person.mjs';
+import { ask, baseUrl, command, mailedLink } from './gateway.mjs';
+import { expect, logIn, signedUp, stranger, test as base } from './person.mjs';
+import { refusal } from './sdk.mjs';
 
 const SCREENS = {
   desktop: { width: 1280, height: 900 },
@@ -45,7 +46,48 @@ async function publicPages() {
   return ['/', link.pathname + token, `/reset/confirm${token}`, `/email/confirm${token}`, `/unsubscribe${token}`, '/dev/style', '/not-there'];
 }
 
-const PRIVATE = ['/dashboard', '/account', '/preferences', '/account/closing', '/usage?model=nothing', '/usage/not-there'];
+const PRIVATE = [
+  '/dashboard',
+  '/dashboard?range=24h&show=tokens&by=key',
+  '/account',
+  '/account/closing',
+  '/preferences',
+  '/keys?show=revoked',
+  '/deposits?amount=12.5&with=local.ETH',
+  '/deposits?amount=ten',
+  '/usage?range=today&sort=cost',
+  '/usage?range=last-month',
+  '/usage?from=yesterday',
+  '/usage?model=nothing',
+  '/usage/not-there',
+];
+
+/** What somebody sees who has to act: little credit, a key at its end, a form with a mistake, a suspended account. */
+async function walkTroubles(page, context, look) {
+  const person = await signedUp();
+  await person.credit('0.5');
+  const { key } = await person.key({ name: 'used up', total_budget: '0.000001' });
+  await refusal(key);
+  const { id } = await person.key({ name: 'paused' });
+  await person.ask(200, 'PATCH', `/api/v1/keys/${id}`, { paused: true });
+  await context.clearCookies();
+  await open(page, '/log-in');
+  await logIn(page, { ...person, password: 'not this one, surely' });
+  await look('trouble /log-in');
+  await person.enter(context);
+  for (const path of ['/dashboard', '/keys', `/keys/${id}`]) await look(`trouble ${patternOf(path)}`, (await open(page, path)).answer);
+  await open(page, '/keys');
+  await page.getByLabel('Name', { exact: true }).fill('laptop');
+  await page.getByText('Scopes, limits and models').click();
+  await page.getByLabel(/^Monthly budget/).fill('ten');
+  await page.getByRole('button', { name: 'Create key' }).click();
+  await look('mistake /keys');
+  await page.getByLabel(/^Monthly budget/).fill('10');
+  await page.getByRole('button', { name: 'Create key' }).click();
+  await look('new /keys/{id}/created');
+  await command('account', 'suspend', person.email, '--reason', 'a test');
+  for (const path of ['/dashboard', '/deposits', '/account']) await look(`suspended ${path}`, (await open(page, path)).answer);
+}
 
 /** What a newcomer sees: pages on which there is nothing yet, and what a second factor adds. */
 const EMPTY = ['/dashboard', '/usage', '/keys', '/wallets', '/deposits', '/ledger', '/account/totp'];
@@ -106,7 +148,7 @@ for (const [screen, viewport] of Object.entries(SCREENS)) {
     await page.setViewportSize(viewport);
     await page.addInitScript(watchShifts);
     const faults = [];
-    const seen = await walkAll(page, context, somebody, async (title, answer) => {
+    const look = async (title, answer) => {
       faults.push(...(await habits(page, title, answer)));
       for (const [colorScheme, rules] of Object.entries(SCHEMES)) {
         await page.emulateMedia({ colorScheme });
@@ -118,7 +160,9 @@ for (const [screen, viewport] of Object.entries(SCREENS)) {
           for (const { html } of nodes) faults.push(`${title} ${colorScheme}: ${id}, ${help}: ${html}`);
         }
       }
-    });
+    };
+    const seen = await walkAll(page, context, somebody, look);
+    await walkTroubles(page, context, look);
     expect(faults).toEqual([]);
     const routes = [...(await routesInSource())].filter((route) => !NOT_PAGES.test(route));
     expect(routes.length).toBeGreaterThan(20);

@@ -60,7 +60,7 @@ pub struct UsageDocument {
 }
 
 impl From<&UsageOfKey> for UsageDocument {
-    fn from(UsageOfKey { row, key_id, key_name }: &UsageOfKey) -> Self {
+    fn from(UsageOfKey { row, key_id, key_name, .. }: &UsageOfKey) -> Self {
         Self {
             id: row.id.clone(),
             created_at: row.created_at.to_string(),

@@ -31,7 +31,7 @@ fn overlaps() -> Object {
     word_of(KeyOverlap::ALL.map(KeyOverlap::as_str), None)
 }
 
-/// Rotates a key.
+/// Rotate a key.
 ///
 /// Gives the key another secret. It stays the same key: id, name, scopes, limits and amounts spent
 /// are shared by both secrets, so both together spend no more than its budgets. The previous secret

@@ -84,7 +84,7 @@ impl From<RefusedOfKey> for RefusedCount {
     }
 }
 
-/// Counts refused requests.
+/// Count refused requests.
 ///
 /// Requests of a known key that were refused before they reached a model: how many by day (UTC),
 /// key and reason. They cost nothing and have no row in the usage log. Requests without a valid key

@@ -123,7 +123,7 @@ pub fn dearest(
         .order((usage_logs::cost_nanousd.desc(), usage_logs::id.desc()))
         .offset(skip)
         .limit(limit)
-        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
+        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name, api_keys::hint))
         .into_boxed();
     if let Some(model) = &filter.model {
         query = query.filter(usage_logs::requested_model.eq(model.clone()));

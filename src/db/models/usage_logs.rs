@@ -76,6 +76,8 @@ pub struct UsageOfKey {
     /// What its owner calls it.
     #[diesel(deserialize_as = ShownName)]
     pub key_name: String,
+    /// What tells it apart, such as `sluice_…mpqN`; `None` for a key from before there were hints.
+    pub key_hint: Option<String>,
 }
 
 /// An account's latest rows, newest first.
@@ -113,7 +115,7 @@ pub fn page(
         .filter(usage_logs::created_at.lt(to))
         .order((usage_logs::created_at.desc(), usage_logs::id.desc()))
         .limit(limit)
-        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
+        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name, api_keys::hint))
         .into_boxed();
     if let Some(UsagePlace { created_at, id }) = before {
         query =
@@ -147,7 +149,7 @@ pub fn following(
         .filter(usage_logs::created_at.lt(filter.to))
         .order((usage_logs::created_at, usage_logs::id))
         .limit(limit)
-        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
+        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name, api_keys::hint))
         .into_boxed();
     if let Some(UsagePlace { created_at, id }) = after {
         query =
@@ -174,7 +176,7 @@ pub fn find(
     let row = usage_logs::table
         .inner_join(api_keys::table)
         .filter(usage_logs::id.eq(id).and(usage_logs::account_id.eq(account_id)))
-        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
+        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name, api_keys::hint))
         .first(conn)
         .optional()?;
     Ok(row)
@@ -185,7 +187,7 @@ pub fn of_request(conn: &mut AnyConnection, id: &str) -> Result<Option<UsageOfKe
     let row = usage_logs::table
         .inner_join(api_keys::table)
         .filter(usage_logs::id.eq(id))
-        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name))
+        .select((UsageRow::as_select(), api_keys::public_id, api_keys::name, api_keys::hint))
         .first(conn)
         .optional()?;
     Ok(row)

@@ -12,6 +12,7 @@ pub(in crate::site) struct Request {
     pub(in crate::site) model: String,
     pub(in crate::site) key_id: String,
     pub(in crate::site) key_name: String,
+    pub(in crate::site) key_hint: Option<String>,
     /// Neither read from a cache nor written to one.
     pub(in crate::site) input: GroupedCount,
     /// Read from the cache.
@@ -27,7 +28,7 @@ pub(in crate::site) struct Request {
 }
 
 impl From<&UsageOfKey> for Request {
-    fn from(UsageOfKey { row, key_id, key_name }: &UsageOfKey) -> Self {
+    fn from(UsageOfKey { row, key_id, key_name, key_hint }: &UsageOfKey) -> Self {
         let written = row.cache_write_5m_tokens.saturating_add(row.cache_write_1h_tokens);
         Self {
             id: row.id.clone(),
@@ -36,6 +37,7 @@ impl From<&UsageOfKey> for Request {
             model: row.requested_model.clone(),
             key_id: key_id.clone(),
             key_name: key_name.clone(),
+            key_hint: key_hint.clone(),
             input: GroupedCount(row.input_tokens),
             cached: GroupedCount(row.cache_read_tokens),
             written: GroupedCount(written),
