@@ -259,7 +259,7 @@ fn p7_unusual_spending_is_told_once_a_day_and_what_is_usual_is_not() {
     assert_eq!(look(&app), expected);
     assert!(look(&app).is_empty(), "nobody is told twice");
     let mail = app.mails_to(&app.address_of(&busy), 1).remove(0);
-    let text = mail.body.replace("=\r\n", "");
+    let text = mail.text();
     assert!(mail.header("Subject").unwrap().contains("$25"), "{}", mail.headers);
     assert!(text.contains("busiest hour in the days before came to $8"), "{text}");
     // It concerns safety: there is nothing to unsubscribe from.

@@ -131,8 +131,9 @@ fn coins_that_contracts_send_are_found_without_a_claim_where_there_are_traces() 
     assert_eq!(shop.available(&account), 6 * 20 * DOLLAR);
     assert_eq!(arrivals(&shop, &account), Vec::<Value>::new());
     assert_eq!(shop.caught_up().status, "ok");
-    let page = shop.app.browser(&account).page("/deposits");
-    assert!(page.contains("Any coin listed below that arrives here is credited to you"), "{page}");
+    let page = shop.app.browser(&account).page("/deposits?with=base.ETH");
+    assert!(page.contains("submit its transaction hash below"), "{page}");
+    assert!(!page.contains("which we cannot detect on this network"), "{page}");
     // Nothing is counted twice, however often the balances are looked at.
     look(&shop);
     look(&shop);
@@ -168,8 +169,9 @@ fn coins_that_contracts_send_are_shown_as_arrived_where_there_are_no_traces() {
     // Nothing is credited by it, nobody else is told, and the page says what is true here.
     assert_eq!((shop.available(&account), shop.all_deposits().len()), (0, 0));
     assert_eq!(arrivals(&shop, &other), Vec::<Value>::new());
-    let page = shop.app.browser(&account).page("/deposits");
-    for words in ["0.01 ETH", "Arrived, but not credited", "listed below as arrived"] {
+    let page = shop.app.browser(&account).page("/deposits?with=base.ETH");
+    let warned = "from a contract, which we cannot detect on this network";
+    for words in ["0.01 ETH", "Arrived, but not credited", warned] {
         assert!(page.contains(words), "{words}: {page}");
     }
     assert_eq!(shop.app.metric("sluice_deposit_arrivals{chain=\"base\"}"), 6);

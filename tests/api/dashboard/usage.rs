@@ -110,7 +110,8 @@ fn who_is_new_is_told_what_to_do_next() {
     for step in ["href=\"/deposits\"", "href=\"/keys\"", "/v1/messages", "claude-haiku-5-5"] {
         assert!(page.contains(step), "{step}: {page}");
     }
-    for path in ["/usage", "/keys", "/wallets", "/deposits", "/ledger"] {
+    assert!(browser.page("/keys").contains("Your programs send a key with each request"));
+    for path in ["/usage", "/wallets", "/deposits", "/ledger"] {
         assert!(browser.page(path).contains("class=\"empty\""), "{path}");
     }
 }

@@ -42,7 +42,7 @@ fn link(app: &TestApp, account: &Account) -> String {
     let link = headers.lines().find_map(|line| line.strip_prefix("List-Unsubscribe: "));
     let link = link.unwrap().trim_start_matches('<').trim_end_matches('>');
     // It stands in the text as well, for people.
-    let text = mail.body.replace("=\r\n", "").replace("=3D", "=");
+    let text = mail.text();
     assert!(text.contains(link), "{link}\n{text}");
     link.strip_prefix("https://gateway.test").unwrap().to_owned()
 }

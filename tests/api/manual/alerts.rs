@@ -43,7 +43,7 @@ fn collect(folder: &Path, labels: &mut BTreeSet<String>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             collect(&path, labels);
-        } else if !path.to_string_lossy().ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("tests.rs") {
             labels.extend(labels_of(&fs::read_to_string(&path).unwrap(), &path));
         }
     }

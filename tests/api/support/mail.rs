@@ -117,10 +117,14 @@ impl Eml {
         self.headers.lines().find_map(|line| line.strip_prefix(start.as_str()))
     }
 
+    /// The body with its lines whole: long ones of quoted-printable go on behind `=`.
+    pub(crate) fn text(&self) -> String {
+        self.body.replace("=\r\n", "").replace("=3D", "=")
+    }
+
     /// The token of the link in it.
     pub(crate) fn token(&self) -> String {
-        // Long lines of quoted-printable go on behind `=`.
-        let text = self.body.replace("=\r\n", "").replace("=3D", "=");
+        let text = self.text();
         let (_, rest) = text.split_once("?token=").expect("a link with a token");
         rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
     }
