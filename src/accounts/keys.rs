@@ -313,6 +313,8 @@ pub fn rotate_within(
     if row.revoked_at.is_some() {
         return Err(KeyError::Revoked);
     }
+    // Later than the rotation before, also by another node's clock: a restore keeps the last one.
+    let now = row.rotated_at.map_or(now, |at| now.max(at.plus_millis(1)));
     let key = PlainApiKey::random()?;
     let previous_expires_at = overlap.ends_at(now);
     let secret = NewSecret { hash: key.hash(), hint: key.hint(), previous_expires_at };

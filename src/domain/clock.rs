@@ -106,10 +106,13 @@ impl UtcDay {
         self.0
     }
 
-    /// Reads `2026-11-22`.
+    /// Reads `2026-11-22`; years of four digits from 1970 on, as whatever is kept has.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+        if !(1970..=9999).contains(&day.year()) {
+            return None;
+        }
         let begin = day.and_hms_opt(0, 0, 0)?.and_utc();
         Some(UnixMillis(begin.timestamp_millis()).day())
     }
@@ -241,6 +244,10 @@ mod tests {
         assert_eq!(next.day().days_since(last.day()), 1);
         assert_eq!(UtcDay::parse("2027-01-01"), Some(next.day()));
         assert_eq!(UnixMillis::parse_rfc3339("2027-01-01T01:00:00+01:00"), Some(next));
+        // Years that only a calendar knows, through which one would walk day by day.
+        for text in ["+262142-12-01", "1969-12-31", "10000-01-01"] {
+            assert_eq!(UtcDay::parse(text), None, "{text}");
+        }
         assert_eq!(
             (UtcDay::parse("2027-1"), UnixMillis::parse_rfc3339("2027-01-01")),
             (None, None)

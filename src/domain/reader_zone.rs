@@ -10,6 +10,8 @@ use super::clock::{DAY_MILLIS, UnixMillis, UtcDay};
 pub const HOUR_MILLIS: i64 = 3_600_000;
 /// Bytes of the longest name that is looked up.
 const NAME_BYTES: usize = 64;
+/// Days whose distances from UTC are looked at, at most: more than any page shows.
+const SPANS_DAYS_MAX: i64 = 800;
 
 /// A time zone of the IANA database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +84,11 @@ impl ReaderZone {
     }
 
     /// The distances from UTC from one moment until before another, in order; the last one has no
-    /// end.
+    /// end. Of longer times the first [`SPANS_DAYS_MAX`] days are looked at.
     #[must_use]
     pub fn spans(self, (from, to): (UnixMillis, UnixMillis)) -> Vec<ZoneSpan> {
         let mut spans = Vec::new();
+        let to = to.min(from.plus_millis(SPANS_DAYS_MAX.saturating_mul(DAY_MILLIS)));
         let (mut at, mut offset) = (from, self.offset_millis(from));
         while at < to {
             let next = at.plus_millis(DAY_MILLIS).min(to);

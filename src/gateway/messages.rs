@@ -87,6 +87,9 @@ async fn begin(
     check_betas(http, gateway)?;
     let share = gateway.intake.bodies.share(holder.account_id);
     let body = body::read_counted(http, payload, &gateway.settings().limits, share).await?;
+    // The key may have been rotated while the body came.
+    let now = gateway.context.clock.now();
+    let holder = auth::identify(&gateway.keys, http, auth::BEFORE_RESERVATION, now).await?;
     let admitted = admission::admit(gateway, http, (&holder, false), &body).await?;
     let Admitted { request, quote, lesson, conversation, now } = admitted;
     let asker = (holder.account_id, conversation);

@@ -327,16 +327,15 @@ impl PageRequest<'_> {
         self.cookies.push(cookies::new_key(&self.site.settings().site, sealed));
     }
 
-    /// The sealed key that the browser carries, which is then taken away from it. A page that is
-    /// not shown takes nothing away.
-    pub(super) fn take_key(&mut self) -> Option<String> {
+    /// The sealed key that the browser carries to the page that shows it.
+    pub(super) fn carried_key(&self) -> Option<String> {
         let site = &self.site.settings().site;
-        let carried =
-            cookies::carried_key(self.http, site).filter(|_| *self.http.method() == Method::GET);
-        if carried.is_some() {
-            self.cookies.push(cookies::no_new_key(site));
-        }
-        carried
+        cookies::carried_key(self.http, site).filter(|_| *self.http.method() == Method::GET)
+    }
+
+    /// Takes it away, once the page that shows it is written.
+    pub(super) fn forget_key(&mut self) {
+        self.cookies.push(cookies::no_new_key(&self.site.settings().site));
     }
 
     /// Takes the session's cookie away.

@@ -138,13 +138,13 @@ export function reason(error) {
     case 3:
     case -32015:
     case "CALL_EXCEPTION":
-      return "The token's contract refuses this payment. Check the balance in your wallet, and nothing else is needed.";
+      return "The token's contract refuses this payment. Check that your wallet holds enough of the token.";
     case -32602:
       return "The wallet did not understand the request. Update the wallet, or send to the address above.";
     case -32603:
       return "The wallet reported an internal error. Open it, check its network and balance, and try again.";
     default:
-      return "The wallet refused and gave no reason that can be shown. Look into the wallet, and try again.";
+      return "The wallet refused without a clear reason. Open the wallet, check it, and try again.";
   }
 }
 
@@ -283,6 +283,9 @@ export async function pay({ provider, offer, chains = [], written, ask, say, sen
   if (offer.needsProof && !isProven) {
     await proveFirst({ provider, address: from, chains, ask, say });
     linked(from);
+    // Signing takes its time: the wallet may be on another chain by now, and the account suspended.
+    await mayPay(ask);
+    await switchChain(provider, offer);
   }
   say(`Confirm the payment of ${written.trim()} ${offer.symbol} in your wallet.`);
   const params = [transaction(offer, from, amount)];

@@ -69,14 +69,15 @@ pub(in crate::site) async fn show(
         if row.revoked_at.is_some() {
             return visit.see_other(&format!("/keys/{}", row.public_id), None);
         }
-        let sealed = visit.take_key();
+        let sealed = visit.carried_key();
         let people = visit.site.people();
         let key = sealed.and_then(|sealed| people.open_key(&session, &row.public_id, &sealed));
         let secret = key.map(|key| key.reveal().to_owned());
         let account = people.profile(session.account_id()).await?.row;
         let prices = prices::in_force(site.settings(), site.now());
-        let title = if secret.is_some() { "Your new key" } else { "First request" };
-        visit.page(&KeyCreatedPage {
+        let is_shown = secret.is_some();
+        let title = if is_shown { "Your new key" } else { "First request" };
+        let page = visit.page(&KeyCreatedPage {
             frame: visit.frame(title),
             key: KeyView::of(&row, &site.settings().prices, site.now()),
             shown_key: secret.clone().unwrap_or_else(|| PLACEHOLDER.to_owned()),
@@ -86,7 +87,11 @@ pub(in crate::site) async fn show(
             is_used: is_used(&row),
             balance: Cents(account.available_nanousd),
             has_credit: account.available_nanousd > NanoUsd::ZERO,
-        })
+        })?;
+        if is_shown {
+            visit.forget_key();
+        }
+        Ok(page)
     })
     .await
 }
