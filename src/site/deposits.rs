@@ -226,7 +226,7 @@ async fn submit(
 ) -> Result<Result<String, String>, PageError> {
     let settings = site.settings();
     let Some(chain) = settings.chains.iter().find(|known| known.name == chain) else {
-        return Ok(Err("Choose a chain from the list.".to_owned()));
+        return Ok(Err("Choose a network from the list.".to_owned()));
     };
     let tx_hash = match TxHash::parse_written(tx_hash) {
         Ok(tx_hash) => tx_hash,
@@ -241,9 +241,9 @@ async fn submit(
     };
     Ok(match site.run(submit).await? {
         Submitted::Kept(claim) => Ok(claim.public_id),
-        Submitted::TooManyOpen => {
-            Err(format!("{open} of your hashes are still being looked up. Wait for one of them."))
-        }
+        Submitted::TooManyOpen => Err(format!(
+            "We are still looking up {open} of your transactions. Wait until one is done."
+        )),
         Submitted::TooManyRecent => {
             Err(format!("You have submitted {recent} hashes within the hour. Try again later."))
         }

@@ -109,7 +109,8 @@ impl PageError {
             }
             Self::Suspended => (
                 "This account is suspended",
-                "You can view everything but change nothing. Write to the support address below.",
+                "You can view everything but change nothing. Contact the operator if you have \
+                 questions.",
             ),
             Self::Origin => (
                 "This form has expired",
@@ -121,17 +122,17 @@ impl PageError {
             }
             Self::Method => (
                 "Not allowed",
-                "This address cannot be used like that. Go back and use the page's buttons.",
+                "This page does not accept that kind of request. Go back and use its buttons.",
             ),
             Self::Slow => ("That took too long", "The form did not arrive in time. Send it again."),
             Self::TooLarge => {
-                ("Too large", "That is more than the form takes. Go back and send less.")
+                ("Too large", "The form contains too much data. Go back and shorten it.")
             }
             Self::TooMany { .. } => ("Too many requests", "Wait a minute and try again."),
             Self::Internal => (
                 "Something went wrong",
-                "The fault is ours, and we have logged it. Try again in a minute. If it stays, \
-                 write to the support address below.",
+                "The fault is ours, and we have logged it. Try again in a minute. If the \
+                 problem stays, contact the operator.",
             ),
             Self::Unavailable => (
                 "Not available right now",

@@ -142,7 +142,7 @@ pub(super) async fn challenge(
         let (chain_id, wallet) = match (chain_id, wallet) {
             (Some(chain_id), Ok(wallet)) => (chain_id, wallet),
             (None, _) => {
-                let refusal = Some("Choose a chain from the list.".to_owned());
+                let refusal = Some("Choose a network from the list.".to_owned());
                 let page = page(&site, visit, WalletFields { chain, address, refusal }).await?;
                 return visit.page_again(&page);
             }

@@ -167,7 +167,7 @@ fn steps(state: DepositState) -> Vec<ProgressStep> {
         DepositState::Confirming => now(""),
         DepositState::Held => now("Under review"),
         DepositState::BelowMinimum => now("Waiting for more"),
-        DepositState::Unattributed => now("Waiting for its wallet"),
+        DepositState::Unattributed => now("Waiting for a linked wallet"),
         DepositState::Credited => three(("Seen", "done"), "", "done"),
         DepositState::Reversed
         | DepositState::Orphaned

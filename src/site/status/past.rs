@@ -131,7 +131,7 @@ fn words(day: UtcDay, known: Option<&StatusDay>) -> String {
     match known {
         None => format!("{date}: no data"),
         Some(day) if day.minutes_bad == 0 => format!("{date}: no incident"),
-        Some(day) => format!("{date}: {} min not well", GroupedCount(day.minutes_bad)),
+        Some(day) => format!("{date}: {} min of problems", GroupedCount(day.minutes_bad)),
     }
 }
 

@@ -76,7 +76,7 @@ pub(in crate::site) const fn result_title(result: RequestResult) -> &'static str
         RequestResult::CutShort => "Cut short",
         RequestResult::Refused => "Refused",
         RequestResult::Error => "Error",
-        RequestResult::YouLeft => "You left",
+        RequestResult::YouLeft => "You disconnected",
     }
 }
 

@@ -406,5 +406,5 @@ fn a_hash_is_submitted_by_a_form_and_has_a_page() {
     let other = format!("0x{}", "cd".repeat(32));
     let refused = browser.send("/deposits", &[("chain", "base"), ("tx_hash", &other)]);
     assert_eq!(refused.status, 422);
-    assert!(refused.text().contains("1 of your hashes are still"), "{}", refused.text());
+    assert!(refused.text().contains("looking up 1 of your transactions"), "{}", refused.text());
 }
