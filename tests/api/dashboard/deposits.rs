@@ -224,7 +224,7 @@ fn a_deposit_says_what_comes_next_and_where_the_explorer_shows_it() {
     assert!(small.contains("<title>Below minimum: 0.15 USDC on Base"), "{small}");
     assert!(!small.contains("book-receipt") && small.contains("Waiting for more"), "{small}");
     let page = browser.page("/deposits/dep_3");
-    for words in ["<title>Credited: 12.5 USDC on Base", "href=\"/docs\">Send your first request"] {
+    for words in ["<title>Credited: 12.5 USDC on Base", "href=\"/docs\">Send a request"] {
         assert!(page.contains(words), "{words}: {page}");
     }
     // Only the owner's click leads there, and tells the explorer nothing.
