@@ -369,7 +369,7 @@ fn a_hash_is_submitted_by_a_form_and_has_a_page() {
         ("base", "0x12", "64 hexadecimal digits"),
         ("base", "", "64 hexadecimal digits"),
         ("base", TREASURY, "40 are an address"),
-        ("nowhere", hash.as_str(), "a chain from the list"),
+        ("nowhere", hash.as_str(), "a network from the list"),
     ] {
         let refused = browser.send("/deposits", &[("chain", chain), ("tx_hash", written)]);
         assert_eq!(refused.status, 422, "{}", refused.text());

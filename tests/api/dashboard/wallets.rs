@@ -72,7 +72,7 @@ fn what_proves_nothing_is_said_on_the_page() {
     for (address, chain, words) in [
         ("0x12", "base", "40 hexadecimal digits"),
         (&TREASURY.replace('A', "a"), "base", "checksum"),
-        (TREASURY, "solana", "a chain from the list"),
+        (TREASURY, "solana", "a network from the list"),
     ] {
         let refused = browser.send("/wallets/challenge", &[("address", address), ("chain", chain)]);
         assert_eq!(refused.status, 422, "{}", refused.text());
