@@ -40,8 +40,8 @@ async function pay(answers, { offer = usdc(), written = "12.5", ask, standing = 
   const answer = ask ?? (() => ({ id: "claim_1" }));
   const look = () => {
     kept.looks++;
-    // Whoever may pay is found out before the wallet is asked for anything.
-    assert.deepEqual(provider.methods(), []);
+    // Whoever may pay is found out before the wallet is asked for anything, and again once it has signed.
+    assert.deepEqual(provider.methods().filter((method) => kept.looks === 1 || /send/.test(method)), []);
     if (standing instanceof Error) throw standing;
     return { status: standing };
   };
@@ -253,10 +253,22 @@ test("whoever has not linked the wallet links and pays in one go", async () => {
   const unproven = usdc({ proven: [PAYEE] });
   const both = await pay({ personal_sign: "0xabcd" }, { offer: unproven, ask: server });
   assert.deepEqual(both.asked.map(([path]) => path), ["/api/v1/wallets/challenge", "/api/v1/wallets", "/api/v1/deposits"]);
-  assert.deepEqual(both.provider.methods().slice(-2), ["personal_sign", "eth_sendTransaction"]);
+  assert.deepEqual(both.provider.methods().slice(-3), ["personal_sign", "eth_chainId", "eth_sendTransaction"]);
+  assert.equal(both.looks, 2);
   assert.deepEqual([both.linked, both.hashes], [[PAYER], [HASH]]);
   const own = await pay({}, { offer: usdc({ proven: [], needsProof: false }) });
   assert.deepEqual([own.hashes, own.linked], [[HASH], []]);
+});
+
+test("a wallet that has gone to another chain while it signed sends nothing there", async () => {
+  const server = (path) => (path.endsWith("/challenge") ? { message: "Link me" } : { id: "claim_1" });
+  const chains = ["0x2105", "0x2105", "0x1", "0x1"];
+  const moved = await pay(
+    { personal_sign: "0xabcd", eth_chainId: () => chains.shift() ?? "0x1", wallet_switchEthereumChain: null },
+    { offer: usdc({ proven: [PAYEE] }), ask: server },
+  );
+  assert.deepEqual(moved.hashes, []);
+  assert.match(moved.words, /another network\. Switch it to Base/);
 });
 
 test("a wallet that is not linked after all pays nothing", async () => {
@@ -349,9 +361,9 @@ test("each refusal of a wallet has a sentence", async () => {
     [walletError(-32000, "insufficient\n funds"), /too little of the network's own coin/],
     [walletError(3, "execution reverted: 0x08c379a0"), /^The token's contract refuses/],
     [walletError(-32603, "Request Arguments: from: 0x92a4"), /internal error/],
-    [walletError(12345, "0xdeadbeef"), /gave no reason that can be shown/],
-    [null, /gave no reason/],
-    [{ message: 5 }, /gave no reason/],
+    [walletError(12345, "0xdeadbeef"), /refused without a clear reason/],
+    [null, /refused without a clear reason/],
+    [{ message: 5 }, /refused without a clear reason/],
   ];
   for (const [error, words] of cases) {
     assert.match(wallet.reason(error), words);
