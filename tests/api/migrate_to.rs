@@ -32,7 +32,10 @@ const ROWS: i64 = 300;
 /// What no server of a test leaves behind.
 const THE_REST: &str = "
 INSERT INTO chains VALUES (1, 1, 1, 2, zeroblob(32), 1, 9223372036854775807, 'ok', 'ünïcode
-\"quoted\" ''', 'n', 0, 0);
+\"quoted\" ''', 'n', 0, 0, 12000);
+INSERT INTO status_days VALUES ('api', 20000, 1440, 1);
+INSERT OR IGNORE INTO refused_requests (account_id, api_key_id, day, reason, requests)
+SELECT account_id, id, 20000, 'credit', 3 FROM api_keys LIMIT 1;
 INSERT INTO chain_blocks VALUES (1, 1, randomblob(32)), (1, 2, randomblob(32)), (10, -3,
 randomblob(32));
 INSERT INTO chain_candidates VALUES (1, randomblob(32), 2, 3, 4);

@@ -10,3 +10,9 @@ ALTER TABLE api_keys ADD COLUMN previous_hash BYTEA;
 ALTER TABLE api_keys ADD COLUMN previous_hint TEXT;
 ALTER TABLE api_keys ADD COLUMN previous_expires_at BIGINT;
 CREATE UNIQUE INDEX api_keys_by_previous_hash ON api_keys (previous_hash);
+
+-- No samples of what says whose a row is.
+ALTER TABLE api_keys
+    ALTER COLUMN hint SET STATISTICS 0,
+    ALTER COLUMN previous_hash SET STATISTICS 0,
+    ALTER COLUMN previous_hint SET STATISTICS 0;

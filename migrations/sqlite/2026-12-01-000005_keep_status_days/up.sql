@@ -5,4 +5,4 @@ CREATE TABLE status_days (
     minutes_seen  INTEGER NOT NULL,
     minutes_bad   INTEGER NOT NULL,
     PRIMARY KEY (part, day)
-);
+) STRICT;
