@@ -55,8 +55,10 @@ pub struct Key {
     /// Total budget in dollars.
     pub total_budget: Option<Dollars>,
     /// Requests per minute, in addition to the account's limit.
+    #[schema(value_type = Option<i64>)]
     pub requests_per_minute: Option<u32>,
     /// Concurrent requests, in addition to the account's limit.
+    #[schema(value_type = Option<i64>)]
     pub max_streams: Option<u32>,
     /// When it expires.
     pub expires_at: Option<Moment>,
@@ -106,10 +108,10 @@ pub(super) struct WantedKey {
     /// Total budget in dollars.
     total_budget: Option<Dollars>,
     /// Requests per minute.
-    #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 4_294_967_295_u32)]
     requests_per_minute: Option<u32>,
     /// Concurrent requests.
-    #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 4_294_967_295_u32)]
     max_streams: Option<u32>,
     /// When it expires; must be in the future.
     expires_at: Option<Moment>,
@@ -146,11 +148,11 @@ pub(super) struct ChangedKey {
     total_budget: Option<Option<Dollars>>,
     /// Requests per minute.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 4_294_967_295_u32)]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 4_294_967_295_u32)]
     requests_per_minute: Option<Option<u32>>,
     /// Concurrent requests.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 4_294_967_295_u32)]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 4_294_967_295_u32)]
     max_streams: Option<Option<u32>>,
     /// When it expires; must be in the future.
     #[serde(default, deserialize_with = "given")]
